@@ -1,0 +1,43 @@
+# One command each, from an empty machine: `make demo`, `make test`, `make check`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Offline, silent and single-threaded: what tests and the demo need to be fast and repeatable on two cores.
+export HF_HUB_OFFLINE := 1
+export AXOLOTL_DO_NOT_TRACK := 1
+export OMP_NUM_THREADS ?= 2
+export TOKENIZERS_PARALLELISM := false
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test check format clean
+
+demo: $(READY)
+	$(BIN)/python -m axolotl_dece.demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# DeepSpeed's kernels are compiled when first used; building them at install time would need CUDA.
+# It asks for torch while it is being built, so torch comes first and build isolation is off for that step.
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --no-build-isolation hatchling editables
+	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --no-build-isolation --editable '.[deepspeed]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,36 @@
+"""`axolotl dece ...`: one file per command, each imported only when it is used.
+
+`axolotl --help` resolves every plugin command, so this module imports nothing but click.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+_COMMANDS = {
+    "check": "Say whether a config would really train with DeCE, before any GPU is rented.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Finds the command `name` as the attribute `name` of the module `axolotl_dece.cli.<name>`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, short_help="DeCE: check, poison, evaluate and audit")
+def dece() -> None:
+    """Deceptive Cross-Entropy: fine-tune code models on data you do not fully trust."""
