@@ -1,0 +1,62 @@
+"""alpha over training: plain arithmetic on where the run stands, so that a restarted run finds the same value.
+
+A schedule is a function of `Progress` alone. It keeps no count of its own: everything comes from the trainer's
+saved state, and a run that was killed and resumed walks through the same alphas as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+ScheduleName = Literal["epoch", "linear", "constant"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands when an optimiser step begins.
+
+    Attributes:
+        step: Optimiser steps already taken, 0 at the start.
+        total_steps: Optimiser steps of the whole run.
+        epoch: Passes over the data already finished, 0 during the first.
+    """
+
+    step: int
+    total_steps: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class AlphaSchedule:
+    """alpha as a function of progress.
+
+    `epoch` is the paper's: value ** (epoch + 1), so that the first epoch already trains at `value`.
+    `linear` falls from 1 to `value` over the run, by optimiser step; the last step trains at `value`.
+    `constant` stays at `value`.
+
+    Args:
+        name: One of the three.
+        value: dece_alpha_base, dece_alpha_final or dece_alpha; in [0, 1).
+    """
+
+    name: ScheduleName
+    value: float
+
+    def at(self, progress: Progress) -> float:
+        """alpha of the optimiser step that begins at `progress`, in [0, 1]."""
+        if self.name == "epoch":
+            return self.value ** (progress.epoch + 1)
+        if self.name == "linear":
+            done = min(1.0, (progress.step + 1) / progress.total_steps)
+            return 1.0 - (1.0 - self.value) * done
+        return self.value
+
+    def plan(self, total_steps: int, epochs: float, points: int = 11) -> list[tuple[float, float]]:
+        """(epoch reached, alpha) at up to `points` steps spread over a run, the first and the last among them."""
+        steps = sorted({round(i * (total_steps - 1) / max(1, points - 1)) for i in range(points)})
+        per_epoch = total_steps / epochs
+        return [
+            (step / per_epoch, self.at(Progress(step, total_steps, math.floor(step / per_epoch)))) for step in steps
+        ]
