@@ -1,0 +1,1 @@
+"""Did it work? Attack success and clean quality, measured without running a line of what a model wrote."""
