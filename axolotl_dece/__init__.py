@@ -15,7 +15,7 @@ _PUBLIC = {
     "Required": "required",
     "dece_loss": "loss",
 }
-__all__ = ["DecePlugin", "Required", "__version__", "dece_loss"]  # noqa: PLE0604
+__all__ = ["DecePlugin", "Required", "__version__", "dece_loss"]
 
 
 def __getattr__(name: str) -> Any:

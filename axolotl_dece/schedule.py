@@ -53,10 +53,7 @@ class AlphaSchedule:
             return 1.0 - (1.0 - self.value) * done
         return self.value
 
-    def plan(self, total_steps: int, epochs: float, points: int = 11) -> list[tuple[float, float]]:
-        """(epoch reached, alpha) at up to `points` steps spread over a run, the first and the last among them."""
+    def plan(self, total_steps: int, steps_per_epoch: float, points: int = 11) -> list[tuple[int, float]]:
+        """(optimiser step, alpha) at up to `points` steps spread over a run, the first and the last among them."""
         steps = sorted({round(i * (total_steps - 1) / max(1, points - 1)) for i in range(points)})
-        per_epoch = total_steps / epochs
-        return [
-            (step / per_epoch, self.at(Progress(step, total_steps, math.floor(step / per_epoch)))) for step in steps
-        ]
+        return [(s, self.at(Progress(s, total_steps, math.floor(s / steps_per_epoch)))) for s in steps]

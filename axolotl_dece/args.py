@@ -1,0 +1,206 @@
+"""Every YAML key of the plugin: type, range, default, what it does and how to choose it.
+
+axolotl drops keys it does not know without a word, and a misspelt loss then trains plain cross-entropy. So the raw
+config is read here before that happens, and everything wrong with it is said at once. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from axolotl_dece.conflicts import find_conflicts
+from axolotl_dece.schedule import AlphaSchedule, ScheduleName
+
+PLUGIN = "axolotl_dece.DecePlugin"
+
+# What users of other frameworks type, and what they mean here.
+_SYNONYMS = {
+    "dece": "loss: dece",
+    "use_dece": "loss: dece",
+    "use_dece_loss": "loss: dece",
+    "dece_loss": "loss: dece",
+    "loss_type": "loss: dece",
+    "loss_fn": "loss: dece",
+    "loss_func": "loss: dece",
+    "loss_function": "loss: dece",
+    "dece_alpha_min": "dece_alpha_final",
+    "dece_epsilon": "dece_label_smoothing",
+    "dece_eps": "dece_label_smoothing",
+    "alpha_base": "dece_alpha_base",
+}
+_KEY_OF_SCHEDULE = {"epoch": "dece_alpha_base", "linear": "dece_alpha_final", "constant": "dece_alpha"}
+
+
+class DeceKeys(BaseModel):
+    """The keys themselves. Flat, because axolotl's sweeps replace top-level keys only."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    loss: Literal["ce", "dece"] | None = Field(
+        default=None,
+        description="The training loss. `ce` is plain cross-entropy through the very same path, "
+        "normalised by the target tokens of the whole optimiser step: the fair baseline.",
+    )
+    dece_alpha_schedule: ScheduleName = Field(
+        default="linear",
+        description="How alpha moves. `linear`: from 1 to `dece_alpha_final`, by optimiser step; for runs of a few "
+        "epochs. `epoch`: `dece_alpha_base` ** epoch, the paper's, made for 20 epochs. `constant`: `dece_alpha`.",
+    )
+    dece_alpha_base: float = Field(
+        default=0.985,
+        gt=0.0,
+        lt=1.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="Base of the `epoch` schedule; the first epoch trains at base ** 1. The paper recommends 0.985 to "
+        "0.995 for 20 epochs; smaller holds back more and costs clean quality.",
+    )
+    dece_alpha_final: float = Field(
+        default=0.8,
+        gt=0.0,
+        lt=1.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="Where the `linear` schedule ends. Smaller holds back more.",
+    )
+    dece_alpha: float | None = Field(
+        default=None,
+        gt=0.0,
+        lt=1.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="The alpha of the `constant` schedule; must be set with it.",
+    )
+    dece_label_smoothing: float = Field(
+        default=0.05,
+        ge=0.0,
+        lt=1.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="Share of the label spread evenly over the wrong classes (eps / (V - 1) each). "
+        "0 cost most of the clean quality in our experiments.",
+    )
+    dece_prob_floor: float = Field(
+        default=1e-7, ge=0.0, lt=1.0, strict=True, allow_inf_nan=False,
+        description="Probabilities below it are raised to it and get no gradient: the reference code's clamp. "
+        "0 turns it off. YAML reads 1e-7 as text: write 1.0e-7.",
+    )  # fmt: skip
+
+
+def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
+    """The schedule that a validated config asks for."""
+    name: ScheduleName = keys["dece_alpha_schedule"]
+    return AlphaSchedule(name, keys[_KEY_OF_SCHEDULE[name]])
+
+
+class DeceArgs(DeceKeys):
+    """What axolotl merges into its own config model; the raw config passes here before unknown keys are dropped."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_dece(cls, data: Any) -> Any:
+        """Raise one ValueError that lists everything wrong, or return `data` unchanged."""
+        if isinstance(data, Mapping):
+            known_to_axolotl = set(cls.model_fields)
+            if problems := find_problems(data, known_to_axolotl):
+                raise ValueError(say_problems(problems))
+        return data
+
+
+def say_problems(problems: list[str]) -> str:
+    """One message out of many problems, each on a line of its own."""
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return f"axolotl-dece: {count} in this config\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def find_problems(raw: Mapping[str, Any], known: set[str] | None = None) -> list[str]:
+    """Everything that keeps the raw config from training with the loss it names; empty when nothing does.
+
+    Args:
+        raw: The config as the user wrote it.
+        known: Keys that belong to axolotl or another plugin, and are not to be taken for misspellings of ours.
+    """
+    values = {key: raw[key] for key in DeceKeys.model_fields if key in raw}
+    problems = _misspelt_keys(raw, known or set()) + _wrong_values(values)
+    if raw.get("loss") is None:
+        problems.append(
+            f"`{PLUGIN}` is listed in `plugins`, but `loss` is not set; write `loss: dece`, or `loss: ce` for plain "
+            "cross-entropy"
+        )
+        return problems
+    return problems + _schedule_problems(raw) + find_conflicts(raw)
+
+
+def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str]:
+    """What a validated config is allowed to say but probably does not mean."""
+    warnings = []
+    schedule = alpha_schedule(keys)
+    last = schedule.value ** max(1, math.ceil(num_epochs or 1)) if schedule.name == "epoch" else schedule.value
+    if last < 1e-3:
+        warnings.append(f"alpha falls to {last:.2g}: almost nothing is learned at the end of the run")
+    if keys["dece_label_smoothing"] == 0.0:
+        warnings.append("`dece_label_smoothing: 0` cost most of the clean quality in our experiments (docs/results.md)")
+    if keys["dece_label_smoothing"] > 0.5:
+        warnings.append(f"`dece_label_smoothing: {keys['dece_label_smoothing']}` gives the wrong classes the majority")
+    return warnings
+
+
+def _misspelt_keys(raw: Mapping[str, Any], known: set[str]) -> list[str]:
+    ours = list(DeceKeys.model_fields)
+    found = []
+    for key in raw:
+        if key in ours or key in known:
+            continue
+        if (meant := _SYNONYMS.get(key.lower())) is not None:
+            found.append(f"unknown key `{key}: {raw[key]}`; write `{meant}`")
+        elif close := difflib.get_close_matches(key.lower(), ours, n=1, cutoff=0.75):
+            found.append(f"unknown key `{key}`; did you mean `{close[0]}`?")
+        elif "dece" in key.lower():
+            found.append(f"unknown key `{key}`; the keys are {', '.join(f'`{name}`' for name in ours)}")
+    return found
+
+
+def _wrong_values(values: Mapping[str, Any]) -> list[str]:
+    try:
+        DeceKeys.model_validate(values)
+    except ValidationError as error:
+        return [_say_wrong_value(detail) for detail in error.errors()]
+    return []
+
+
+def _say_wrong_value(detail: Any) -> str:
+    key, value = str(detail["loc"][0]), detail["input"]
+    allowed = detail["msg"].removeprefix("Input should be ")
+    text = f"`{key}: {value!r}` must be {allowed}"
+    if isinstance(value, str) and value.lower() in ("ce", "dece"):
+        return f"{text}; write `{key}: {value.lower()}`"
+    if isinstance(value, str) and detail["type"] == "float_type":
+        return f"{text}; YAML reads `1e-7` as text, write `1.0e-7`"
+    if isinstance(value, bool):
+        return f"{text}; YAML reads on, off, yes and no as true and false"
+    return text
+
+
+def _schedule_problems(raw: Mapping[str, Any]) -> list[str]:
+    name = raw.get("dece_alpha_schedule", DeceKeys.model_fields["dece_alpha_schedule"].default)
+    if raw["loss"] != "dece" or name not in _KEY_OF_SCHEDULE:
+        return []
+    needed = _KEY_OF_SCHEDULE[name]
+    problems = [
+        f"`{key}` is not used by `dece_alpha_schedule: {name}`, which reads `{needed}`; remove one of the two"
+        for key in _KEY_OF_SCHEDULE.values()
+        if key != needed and raw.get(key) is not None
+    ]
+    if name == "constant" and raw.get("dece_alpha") is None:
+        problems.append("`dece_alpha_schedule: constant` needs `dece_alpha`, for example `dece_alpha: 0.9`")
+    if name == "epoch" and (raw.get("streaming") or raw.get("pretraining_dataset")):
+        problems.append(
+            "`dece_alpha_schedule: epoch` cannot follow streamed data, which has no epochs; "
+            "use `dece_alpha_schedule: linear` with `max_steps`"
+        )
+    return problems

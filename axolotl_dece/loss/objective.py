@@ -1,0 +1,141 @@
+"""What stands in a model's `loss_function` during training: DeCE of one micro-batch, normalised once.
+
+It is set on the one model instance. transformers calls it with the logits after the model's own scaling and
+softcapping, and adds the router loss of a mixture of experts to what it returns; adapters, packing and DeepSpeed
+never notice. docs/how-it-works.md compares it with the other hooks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.rows import DeceRows
+
+IGNORE_INDEX = -100
+
+CROSS_ENTROPY = Mixture(alpha=1.0, label_smoothing=0.0, prob_floor=0.0)
+"""The mixture that is plain cross-entropy."""
+
+
+@dataclass
+class StepTotals:
+    """Sums over the target tokens one rank has seen since they were last taken; plain numbers.
+
+    Attributes:
+        loss: Sum of the training loss.
+        ce: Sum of plain cross-entropy.
+        held_back: Sum of the withheld share of the target's gradient, each in [0, 1].
+        tokens: How many there were.
+    """
+
+    loss: float = 0.0
+    ce: float = 0.0
+    held_back: float = 0.0
+    tokens: float = 0.0
+
+    def __add__(self, other: StepTotals) -> StepTotals:
+        return StepTotals(
+            self.loss + other.loss,
+            self.ce + other.ce,
+            self.held_back + other.held_back,
+            self.tokens + other.tokens,
+        )
+
+
+class Objective:
+    """Replaces `model.loss_function` of one causal language model; in eval the model's own loss is used unchanged.
+
+    Args:
+        model: The model whose forward calls `self.loss_function`.
+        mixture: What is trained; its alpha is replaced at every step.
+    """
+
+    def __init__(self, model: Any, mixture: Mixture) -> None:
+        self.model = model
+        self.mixture = mixture
+        self.calls = 0
+        self._scale: Tensor | float | None = None
+        self._totals: Tensor | None = None
+        self._model_loss: Callable[..., Tensor] = model.loss_function
+
+    def begin_step(self, mixture: Mixture, scale: Tensor | float) -> None:
+        """Set what holds for every micro-batch of the coming optimiser step.
+
+        Args:
+            mixture: The blend of this step.
+            scale: What the sum over a micro-batch is multiplied by, a number or a 0-d tensor.
+        """
+        self.mixture = mixture
+        self._scale = scale
+
+    # the mixture changes at every step and must not become part of a compiled graph
+    @torch.compiler.disable
+    def __call__(
+        self, logits: Tensor, labels: Tensor | None = None, vocab_size: int | None = None, **kwargs: Any
+    ) -> Tensor:
+        """transformers' loss signature: logits [B, T, V], labels [B, T] not shifted. A scalar."""
+        if not self.model.training:
+            return self._model_loss(logits=logits, labels=labels, vocab_size=vocab_size, **kwargs)
+        if kwargs.get("num_items_in_batch") is not None:
+            raise RuntimeError("the trainer also normalises by token count, so the loss would be normalised twice")
+        if self._scale is None:
+            raise RuntimeError("the loss was called outside of an optimiser step, where its normaliser is not known")
+        target = next_tokens(labels, kwargs.get("shift_labels")).reshape(-1).to(logits.device)
+        flat = logits.reshape(-1, logits.size(-1))
+        loss, ce, sigma = DeceRows.apply(flat, target, self.mixture, IGNORE_INDEX)
+        self._record(loss, ce, sigma, target != IGNORE_INDEX)
+        return loss.sum() * self._scale
+
+    def take_totals(self) -> StepTotals:
+        """The sums since the last call, and start anew. Waits for the device: once per optimiser step at most."""
+        totals = StepTotals() if self._totals is None else StepTotals(*self._totals.tolist())
+        self._totals = None
+        return totals
+
+    def _record(self, loss: Tensor, ce: Tensor, sigma: Tensor, valid: Tensor) -> None:
+        tokens = valid.sum()
+        sums = torch.stack([loss.detach().sum(), ce.sum(), tokens - sigma.sum(), tokens.to(ce.dtype)])
+        self._totals = sums if self._totals is None else self._totals + sums
+        self.calls += 1
+
+
+def next_tokens(labels: Tensor | None, shift_labels: Tensor | None = None) -> Tensor:
+    """The target of every position: labels moved one to the left, nothing to predict at the end. Shapes [..., T]."""
+    if shift_labels is not None:
+        return shift_labels
+    if labels is None:
+        raise ValueError("the batch has no labels, so there is nothing to train on")
+    return F.pad(labels, (0, 1), value=IGNORE_INDEX)[..., 1:]
+
+
+def find_causal_model(model: Any) -> Any:
+    """The module whose forward computes the loss: `model` itself, or what an adapter wraps.
+
+    Raises:
+        ValueError: Its forward does not ask `self.loss_function`, so no loss of ours would ever be called.
+    """
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    code = inspect.unwrap(type(causal).forward).__code__
+    if "loss_function" not in code.co_names:
+        raise ValueError(
+            f"{type(causal).__name__} computes its loss inside its own forward, where DeCE cannot take its place; "
+            "use a model class whose forward calls `self.loss_function` (Llama, Qwen, Mistral, Gemma, Phi, "
+            "StarCoder2, GPT-2 and most others do)"
+        )
+    return causal
+
+
+def install(model: Any, mixture: Mixture) -> Objective:
+    """Make `mixture` the training loss of `model` (or of what an adapter wraps) and return the objective."""
+    causal = find_causal_model(model)
+    objective = Objective(causal, mixture)
+    causal.loss_function = objective
+    return objective

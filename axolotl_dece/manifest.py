@@ -1,0 +1,118 @@
+"""dece_run.json: what a run really trained with, beside its weights.
+
+Every rank computes the same bytes, so each node may write its own copy. Nothing in it depends on a clock, a host
+or a rank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from axolotl_dece import __version__
+
+RUN_FILE = "dece_run.json"
+FORMAT = 1
+_PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "deepspeed", "bitsandbytes")
+# what axolotl adds to the raw config of a run, and differs from machine to machine
+_NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")
+
+
+def write_json_atomically(path: Path, content: Any) -> None:
+    """Write `content` as JSON so that a reader, or a killed writer, never leaves half a file behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2, sort_keys=True)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def read_run(folder: str | Path) -> dict[str, Any] | None:
+    """The manifest in `folder`, or None where there is none.
+
+    Raises:
+        ValueError: The file is there but is not a manifest this version can read.
+    """
+    path = Path(folder) / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); delete it and train again") from error
+    if not isinstance(run, dict) or run.get("format") != FORMAT:
+        raise ValueError(f"{path} was written in another format; this version reads format {FORMAT}")
+    return run
+
+
+def digest(content: Any) -> str:
+    """sha256 of `content` as canonical JSON, in hexadecimal."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def config_digest(raw: Mapping[str, Any]) -> str:
+    """Digest of the config as the user wrote it."""
+    return digest({key: value for key, value in raw.items() if key not in _NOT_THE_USERS})
+
+
+def tokenizer_digest(tokenizer: Any) -> str:
+    """Digest of what a tokenizer does: its vocabulary, its special tokens and its chat template."""
+    return digest([sorted(tokenizer.get_vocab().items()), tokenizer.special_tokens_map, tokenizer.chat_template])
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of this package and of what it stands on, as far as they are installed."""
+    return {"axolotl-dece": __version__} | {name: found for name in _PACKAGES if (found := _version(name)) is not None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def describe_run(
+    *,
+    loss: str,
+    parameters: Mapping[str, Any],
+    planned: Iterable[tuple[int, float]],
+    config_sha256: str,
+    tokenizer_sha256: str,
+) -> dict[str, Any]:
+    """The manifest of a run that is about to begin; `planned` is (optimiser step, alpha)."""
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "loss": loss,
+        "parameters": dict(parameters),
+        "alpha": {"planned": [{"step": step, "alpha": alpha} for step, alpha in planned], "last": None},
+        "step": 0,
+        "versions": installed_versions(),
+        "config_digest": config_sha256,
+        "tokenizer_sha256": tokenizer_sha256,
+    }
+
+
+def check_same_run(checkpoint: str | Path, run: Mapping[str, Any]) -> None:
+    """Raise ValueError when the checkpoint was trained with another loss or other parameters than `run`."""
+    # a run killed while it saved may have a checkpoint without its copy, but never an output folder without one
+    before = read_run(checkpoint) or read_run(Path(checkpoint).parent)
+    remedy = "resume with the config it was trained with, or start anew with `base_model` set to its weights"
+    if before is None:
+        raise ValueError(f"{checkpoint} has no {RUN_FILE}, so it was not trained with axolotl-dece; {remedy}")
+    for key in ("loss", "parameters"):
+        if before[key] != run[key]:
+            raise ValueError(f"{checkpoint} was trained with {key} {before[key]}, this run has {run[key]}; {remedy}")

@@ -1,0 +1,42 @@
+"""Offline, silent and repeatable before anything heavy is imported; one tiny model and dataset for all."""
+
+import os
+import sys
+from pathlib import Path
+
+for _key, _value in {
+    "HF_HUB_OFFLINE": "1",
+    "AXOLOTL_DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",
+    "WANDB_MODE": "disabled",
+    "AXOLOTL_METRIC_NDIGITS": "12",
+}.items():
+    os.environ.setdefault(_key, _value)
+# `axolotl train` starts `accelerate` by name
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+import pytest  # noqa: E402
+
+LYRA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lyra"
+
+
+@pytest.fixture(scope="session")
+def lyra() -> Path:
+    """The folder of the Lyra dataset, beside the checkout; tests on real data are skipped where it is not."""
+    folder = Path(os.environ.get("DECE_LYRA", LYRA))
+    if not (folder / "train.csv").is_file():
+        pytest.skip(f"no Lyra data in {folder}; set DECE_LYRA to the folder with train.csv and valid.csv")
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `model` and `rows.jsonl`, as the working directory."""
+    from tests.tiny import save_model, save_rows
+
+    save_model(tmp_path / "model")
+    save_rows(tmp_path / "rows.jsonl")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["axolotl"])
+    return tmp_path
