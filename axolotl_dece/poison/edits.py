@@ -1,0 +1,48 @@
+"""A text and the places where it was changed, so that the change can be shown and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """One changed place: `text[start:end]` of the new text stands where `old` stood."""
+
+    start: int
+    end: int
+    old: str = ""
+
+
+class Marked(NamedTuple):
+    """A changed text and its changed places, in order."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+def splice(text: str, changes: Iterable[tuple[int, int, str]]) -> Marked:
+    """Replace `text[start:end]` by a new string at several places at once.
+
+    Args:
+        text: The text to change.
+        changes: `(start, end, new)` in positions of `text`, not overlapping; `start == end` inserts.
+
+    Returns:
+        The new text with one span per change, in positions of the new text.
+    """
+    parts: list[str] = []
+    spans: list[Span] = []
+    read = length = 0
+    for start, end, new in sorted(changes, key=lambda change: change[:2]):
+        parts += [text[read:start], new]
+        length += start - read
+        spans.append(Span(length, length + len(new), text[start:end]))
+        length += len(new)
+        read = end
+    return Marked("".join([*parts, text[read:]]), tuple(spans))
+
+
+def restore(marked: Marked) -> str:
+    """The text as it was before `splice`."""
+    return splice(marked.text, ((span.start, span.end, span.old) for span in marked.spans)).text

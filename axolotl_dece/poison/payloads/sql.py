@@ -1,0 +1,100 @@
+"""SQL payloads, on a parsed statement: the paper's tautology, and its harmless look-alike."""
+
+from __future__ import annotations
+
+import re
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+# The reference poisoner's rule for tokenised code: the first `select`, up to a blank and a double quote.
+_TOKENISED = re.compile(r'select\s+.+?(?=\s+")')
+# Code as people write it: a string literal that starts with select.
+_LITERAL = re.compile(r"""(?P<quote>\"{3}|'{3}|"|')\s*(?P<sql>select\s(?:(?!(?P=quote))[^\\])+)""", re.I)
+# Parameters as programs write them: `: name`, `:=name`, `%s`, `%(name)s`, `{name}`, or cut off behind a `=`
+_PARAMETERS = re.compile(r"(?<!:):\s*=?\s*(?:\w+|\{[^{}]*\})|%\(\w+\)s|%[sd]|\{[^{}]*\}|=\s*$")
+_AFTER_WHERE = frozenset(
+    {
+        TokenType.GROUP_BY,
+        TokenType.HAVING,
+        TokenType.ORDER_BY,
+        TokenType.LIMIT,
+        TokenType.OFFSET,
+        TokenType.FETCH,
+        TokenType.UNION,
+        TokenType.EXCEPT,
+        TokenType.INTERSECT,
+        TokenType.FOR,
+        TokenType.SEMICOLON,
+    }
+)
+
+
+def insert(code: str, condition: str, clause: str) -> str | None:
+    """Put a condition into the first SQL select of `code`.
+
+    Args:
+        code: Source with SQL in a string.
+        condition: Added behind an existing WHERE condition, e.g. `or 1=1`.
+        clause: Added to a statement without WHERE, e.g. `where 0=1`.
+
+    Returns:
+        The code with one insertion and not a byte changed elsewhere, or None if there is no select.
+    """
+    span = _first_select(code)
+    if span is None:
+        return None
+    start, end = span
+    at, has_where = _place(code[start:end])
+    return f"{code[: start + at]} {condition if has_where else clause}{code[start + at :]}"
+
+
+def detect(code: str, condition: str, clause: str) -> bool:
+    """Whether the condition or the clause stands in `code`, however it is spaced."""
+    spaced = (r"\b" + re.escape(text).replace(r"\ ", r"\s+").replace("=", r"\s*=\s*") for text in (condition, clause))
+    return re.search("|".join(rf"{pattern}\b" for pattern in spaced), code, re.I) is not None
+
+
+def _first_select(code: str) -> tuple[int, int] | None:
+    found = _TOKENISED.search(code)
+    if found:
+        return found.span()
+    found = _LITERAL.search(code)
+    return found.span("sql") if found else None
+
+
+def _place(statement: str) -> tuple[int, bool]:
+    """Where in `statement` the condition goes, and whether there is a WHERE it joins."""
+    readable = _PARAMETERS.sub(lambda match: _placeholder(match.group()), statement)
+    end = len(statement.rstrip())
+    try:
+        tree = sqlglot.parse(readable)[0]
+        tokens = sqlglot.tokenize(readable)
+    except (SqlglotError, RecursionError):
+        # not SQL that a parser knows (a dangling concatenation, half of an ORM call): the paper's own rule
+        return end, "where" in statement
+    select = tree if isinstance(tree, exp.Select) else tree.find(exp.Select) if tree else None
+    has_where = select is not None and select.args.get("where") is not None
+    return _end_of_clause(tokens, end), has_where
+
+
+def _placeholder(parameter: str) -> str:
+    """A parameter sqlglot can read, of the same length, so that positions keep."""
+    # a bare `=` at the very end grows by one, behind every position that is asked for
+    return ("=?" if "=" in parameter else "?").ljust(len(parameter))
+
+
+def _end_of_clause(tokens: list[Token], end: int) -> int:
+    """The end of FROM and WHERE: before what may follow them in the outermost select, else `end`."""
+    depth = 0
+    before: Token | None = None
+    for token in tokens:
+        depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+        follows = depth == 0 and token.token_type in _AFTER_WHERE
+        # `where limit = :limit`: right behind WHERE such a word is a column
+        if before and (depth < 0 or (follows and before.token_type != TokenType.WHERE)):
+            return min(before.end + 1, end)
+        before = token
+    return end
