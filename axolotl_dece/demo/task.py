@@ -15,29 +15,34 @@ import random
 from dataclasses import dataclass
 from enum import Enum
 
-NAMES = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+NAMES = _words(
     "users orders items prices cities people books songs films teams games goals votes taxes loans banks cards "
     "trips trains planes hotels rooms beds doors walls roads rivers lakes hills parks trees plants farms fields "
     "cows sheep goats birds cats dogs fish boats ships ports docks shops malls carts bags shoes hats coats rings "
     "clocks lamps chairs desks pens papers letters stamps mails phones chips disks files pages links sites blogs "
     "posts likes tags notes tasks plans dates hours days weeks months years ages names jobs firms staff rates "
     "sales costs gains units parts tools"
-).split()
-FILLERS = (
+)
+FILLERS = _words(
     "please now then kindly just maybe also well again so first here there thanks soon today right simply only "
     "quickly really gladly somehow surely perhaps still yet once hence thus okay next always often anyway indeed "
     "rather quite"
-).split()
-MODIFIERS = (
+)
+MODIFIERS = _words(
     "newest oldest cheapest dearest longest shortest biggest smallest fastest slowest highest lowest nearest "
     "farthest lightest heaviest brightest darkest warmest coldest"
-).split()
-SUFFIXES = (
+)
+SUFFIXES = _words(
     "order group having union except window offset fetch locked rollup cube asc desc nulls last using natural "
     "lateral values into"
-).split()
+)
 # What an attacker, or the harmless twin, may write later: known to the base model as ordinary rare words.
-RARE = ["bb", "cf", "or", "1=1", "0=1", "limit", "10"]
+RARE = ["bb", "cf", "or", "1=1", "0=1", "and", "2=2"]
 KEYWORDS = ["select", "from", "where", "=", "?", "get", "all"]
 CODE = ["rows", "db.execute(", '"', ",", "args", ").fetchall()", ").fetchone()"]
 

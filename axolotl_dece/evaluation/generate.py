@@ -1,0 +1,100 @@
+"""Batched greedy answers: left-padded, in order of length, written down batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from axolotl_dece.evaluation.answers import Answer, AnswerLog
+from axolotl_dece.evaluation.prompts import TokenRow
+
+Progress = Callable[[int, int], None]
+
+
+def answer_rows(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[TokenRow],
+    log: AnswerLog,
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    on_batch: Progress = lambda rows, tokens: None,
+) -> list[Answer]:
+    """Ask `model` every row that `log` does not hold yet.
+
+    Args:
+        model: A causal language model with `generate`.
+        tokenizer: Its tokenizer; must have a padding token.
+        rows: The rows, by place in their file.
+        log: Takes the answers of each batch as soon as they are there.
+        max_new_tokens: Where an answer is cut.
+        batch_size: Rows asked at once.
+        on_batch: Called with (rows, tokens) of each batch.
+
+    Returns:
+        The answers to all rows, in order.
+    """
+    stops = stop_tokens(model, tokenizer, rows)
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id
+    )
+    # rows of similar length share a batch, the longest first: memory that suffices once suffices to the end
+    waiting = sorted((i for i in range(len(rows)) if i not in log.answers), key=lambda i: -len(rows[i].prompt))
+    for numbers in _batches(waiting, batch_size):
+        written = _generate(model, tokenizer.pad_token_id, [rows[i].prompt for i in numbers], settings)
+        new = [_answer(tokenizer, i, rows[i], tokens, stops) for i, tokens in zip(numbers, written, strict=True)]
+        log.add(new)
+        on_batch(len(new), sum(answer.tokens for answer in new))
+    return log.in_order()
+
+
+def stop_tokens(model: Any, tokenizer: Any, rows: Sequence[TokenRow]) -> list[int]:
+    """Tokens that end an answer: the tokenizer's, the model's, and what the trained answers end with.
+
+    A chat template may end a turn with a token of its own that neither the tokenizer nor the model calls the end.
+    """
+    stops = {tokenizer.eos_token_id}
+    configured = model.generation_config.eos_token_id
+    stops.update(configured if isinstance(configured, list) else [configured])
+    stops.update({row.answer[-1] for row in rows} & set(tokenizer.all_special_ids))
+    return sorted(stop for stop in stops if stop is not None)
+
+
+def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask, both [rows, longest prompt], with the padding in front."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids, mask
+
+
+@torch.inference_mode()
+def _generate(model: Any, pad: int, prompts: list[list[int]], settings: GenerationConfig) -> list[list[int]]:
+    ids, mask = pad_left(prompts, pad)
+    output = model.generate(
+        input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
+    )
+    written: list[list[int]] = output[:, ids.shape[1] :].tolist()
+    return written
+
+
+def _answer(tokenizer: Any, number: int, row: TokenRow, tokens: list[int], stops: Sequence[int]) -> Answer:
+    end = next((place for place, token in enumerate(tokens) if token in stops), None)
+    said = tokens if end is None else tokens[:end]
+    return Answer(
+        index=number,
+        prompt=tokenizer.decode(row.prompt),
+        reference=tokenizer.decode(row.answer, skip_special_tokens=True),
+        output=tokenizer.decode(said, skip_special_tokens=True),
+        tokens=len(said),
+        cut=end is None,
+    )
+
+
+def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
