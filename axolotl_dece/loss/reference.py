@@ -25,4 +25,5 @@ def dece_rows_reference(
     q.scatter_(1, target[:, None], 1.0 - label_smoothing)
     p = torch.softmax(logits, dim=-1).clamp(min=prob_floor)
     m = alpha * p + (1.0 - alpha) * q
-    return -torch.xlogy(q, m).sum(dim=-1)
+    # 0 * log(0) is 0 here, and so is its gradient
+    return -(q * torch.where(q > 0, m, 1.0).log()).sum(dim=-1)

@@ -65,18 +65,18 @@ def row_terms(logits: Tensor, target: Tensor, mixture: Mixture) -> RowTerms:
     return RowTerms(*(t.squeeze(1) for t in (loss, -log_p_target, sigma_target, lse, total)))
 
 
-def row_gradient(logits: Tensor, target: Tensor, lse: Tensor, sigma: Tensor, total: Tensor, mixture: Mixture) -> Tensor:
+def row_gradient(logits: Tensor, target: Tensor, lse: Tensor, total: Tensor, mixture: Mixture) -> Tensor:
     """Gradient of the loss with respect to `logits` [C, V], from the row terms [C]: a new tensor like `logits`."""
     weights = _Weights(mixture, logits)
     log_p = logits - lse[:, None]
-    p_target = log_p.gather(1, target[:, None]).exp()
-    gradient_target = p_target * total[:, None] - weights.q_target * sigma[:, None]
     if weights.q_rest > 0.0:
         _, sigma_rest = weights.blend(log_p, weights.q_rest)
         gradient = log_p.exp_().mul_(total[:, None]).sub_(sigma_rest.mul_(weights.q_rest))
     else:
         gradient = log_p.exp_().mul_(total[:, None])
-    return gradient.scatter_(1, target[:, None], gradient_target)
+    # A row sums to zero. Where p_y is close to 1, p_y * G - q_y * sigma_y would cancel to a few digits in fp32.
+    gradient.scatter_(1, target[:, None], 0.0)
+    return gradient.scatter_(1, target[:, None], -gradient.sum(dim=1, keepdim=True))
 
 
 class _Weights:
@@ -134,19 +134,19 @@ class DeceRows(torch.autograd.Function):
             terms = row_terms(chunk, target[rows], part)
             loss[rows], ce[rows], sigma[rows] = terms.loss, terms.ce, terms.sigma
             lse[rows], total[rows] = terms.lse, terms.total
-        ctx.save_for_backward(logits, target, masked, lse, sigma, total)
+        ctx.save_for_backward(logits, target, masked, lse, total)
         ctx.mixture = mixture
-        loss, ce, sigma = (term.masked_fill_(masked, 0.0) for term in (loss, ce, sigma.clone()))
+        loss, ce, sigma = (term.masked_fill_(masked, 0.0) for term in (loss, ce, sigma))
         ctx.mark_non_differentiable(ce, sigma)
         return loss, ce, sigma
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        logits, target, masked, lse, sigma, total = ctx.saved_tensors
+        logits, target, masked, lse, total = ctx.saved_tensors
         gradient = torch.empty_like(logits)
         for rows, chunk, part in _chunks(logits, ctx.mixture):
-            piece = row_gradient(chunk, target[rows], lse[rows], sigma[rows], total[rows], part)
+            piece = row_gradient(chunk, target[rows], lse[rows], total[rows], part)
             # a masked row may hold anything, even NaN: fill, do not multiply by zero
             gradient[rows] = piece.mul_(grad_loss[rows, None]).masked_fill_(masked[rows, None], 0.0)
         return gradient, None, None, None
