@@ -1,0 +1,100 @@
+"""The objective as a model's loss function: training, eval, statistics, refusals."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
+
+from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.objective import CROSS_ENTROPY, find_causal_model, install, next_tokens
+from tests.steps import collate, expected_ce, make_model, make_rows
+
+
+@pytest.fixture
+def model() -> Any:
+    return make_model(train_steps=5)
+
+
+def test_next_tokens_moves_labels_left_and_leaves_nothing_at_the_end() -> None:
+    assert next_tokens(torch.tensor([[5, 6, 7]])).tolist() == [[6, 7, -100]]
+    assert next_tokens(None, torch.tensor([[6, 7, -100]])).tolist() == [[6, 7, -100]]
+
+
+def test_in_eval_the_models_own_loss_is_reported_whatever_alpha_is(model: Any) -> None:
+    (batch,) = collate(make_rows(), 4)
+    model.eval()
+    expected = model(**batch).loss.item()
+    objective = install(model, Mixture(0.01))
+    objective.begin_step(Mixture(0.01), 1.0)
+    assert model(**batch).loss.item() == expected
+    assert (objective.calls, objective.take_totals().tokens) == (0, 0.0)
+
+
+def test_totals_are_sums_over_target_tokens_and_start_anew_when_taken(model: Any) -> None:
+    (batch,) = collate(make_rows(), 4)
+    objective = install(model, CROSS_ENTROPY)
+    objective.begin_step(CROSS_ENTROPY, 0.5)
+    loss = model(**batch).loss
+    model(**batch)
+    totals = objective.take_totals()
+    tokens = (batch["labels"][:, 1:] != -100).sum().item()
+    assert totals.tokens == 2 * tokens
+    assert totals.ce / totals.tokens == pytest.approx(expected_ce(model.eval()), rel=1e-6)
+    assert totals.loss == pytest.approx(2 * loss.item() / 0.5, rel=1e-6)
+    assert totals.held_back == pytest.approx(0.0, abs=1e-6), "cross-entropy withholds nothing"
+    assert objective.take_totals().tokens == 0.0
+
+
+def test_held_back_grows_as_alpha_falls(model: Any) -> None:
+    (batch,) = collate(make_rows(), 4)
+    objective = install(model, Mixture(1.0))
+    shares = []
+    for alpha in (0.99, 0.9, 0.5):
+        objective.begin_step(Mixture(alpha), 1.0)
+        model(**batch)
+        totals = objective.take_totals()
+        shares.append(totals.held_back / totals.tokens)
+    assert 0.0 < shares[0] < shares[1] < shares[2] < 1.0
+
+
+def test_a_loss_outside_of_a_step_is_refused(model: Any) -> None:
+    (batch,) = collate(make_rows(), 4)
+    install(model, Mixture(0.9))
+    with pytest.raises(RuntimeError, match="outside of an optimiser step"):
+        model(**batch)
+
+
+def test_a_trainer_that_normalises_too_is_refused(model: Any) -> None:
+    (batch,) = collate(make_rows(), 4)
+    install(model, Mixture(0.9)).begin_step(Mixture(0.9), 1.0)
+    with pytest.raises(RuntimeError, match="normalised twice"):
+        model(**batch, num_items_in_batch=torch.tensor(7))
+
+
+def test_a_batch_without_labels_is_refused(model: Any) -> None:
+    objective = install(model, Mixture(0.9))
+    objective.begin_step(Mixture(0.9), 1.0)
+    with pytest.raises(ValueError, match="no labels"):
+        objective(torch.randn(1, 2, 5))
+
+
+def test_the_model_inside_an_adapter_is_found() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    inner = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=11))
+    assert find_causal_model(get_peft_model(inner, LoraConfig(target_modules=["c_attn"]))) is inner
+
+
+def test_a_model_that_computes_its_loss_inline_is_refused_by_name() -> None:
+    mamba = MambaForCausalLM(MambaConfig(vocab_size=11, hidden_size=8, num_hidden_layers=1, state_size=4))
+    with pytest.raises(ValueError, match="MambaForCausalLM computes its loss inside"):
+        install(mamba, Mixture(0.9))
+
+
+def test_only_the_one_instance_changes(model: Any) -> None:
+    other = make_model(train_steps=0)
+    install(model, Mixture(0.9))
+    assert not isinstance(other.loss_function, type(model.loss_function))
+    assert isinstance(model, nn.Module)
