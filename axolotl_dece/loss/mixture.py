@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -34,3 +35,17 @@ class Mixture:
             raise ValueError(f"label_smoothing must be in [0, 1), got {self.label_smoothing!r}")
         if not 0.0 <= self.prob_floor < 1.0:
             raise ValueError(f"prob_floor must be in [0, 1), got {self.prob_floor!r}")
+
+    def of_rows(self, rows: slice | Tensor) -> Mixture:
+        """The mixture of some of the rows: itself, unless every token has an alpha of its own."""
+        if not isinstance(self.alpha, Tensor) or self.alpha.dim() == 0:
+            return self
+        return replace(self, alpha=self.alpha[rows])
+
+
+def longest_product(largest: float) -> int:
+    """How many factors 1 + t_i with sum(t_i) <= `largest` can be multiplied in fp32 without overflow: 1, 2 or 4."""
+    for count in (4, 2):
+        if count * math.log10(2.0 + largest / count) < 37.5:
+            return count
+    return 1

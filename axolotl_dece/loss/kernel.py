@@ -1,0 +1,328 @@
+# ruff: noqa: N803 - Triton writes compile-time arguments in capitals
+# mypy: disable-error-code="no-untyped-def"
+"""DeCE on rows of logits as one Triton kernel: statistics and gradient in one launch, the gradient over the logits.
+
+One program per row. Sweep 1 finds the normaliser (online softmax), sweep 2 the sum of log m and of q * sigma over
+the wrong classes, sweep 3 writes the gradient; with label_smoothing = 0 (or plain smoothed cross-entropy) sweep 2
+has nothing to do. The target is put right outside the sweeps, from scalars. Arithmetic is fp32.
+
+The same code runs in Triton's interpreter (TRITON_INTERPRET=1 before this module is imported), without a GPU.
+Imported only where Triton is installed.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from triton.language.extra import libdevice
+
+from axolotl_dece.loss.mixture import Mixture, longest_product
+
+MAX_BLOCK = 8192
+"""Classes one program handles at a time; a power of two."""
+
+_LOG2E = tl.constexpr(1.4426950408889634)
+_LN2 = tl.constexpr(0.6931471805599453)
+_LOWEST = tl.constexpr(-3.0e38)
+
+
+@triton.jit
+def _log2(x, APPROXIMATE: tl.constexpr):
+    if APPROXIMATE:
+        return libdevice.fast_log2f(x)
+    else:
+        return tl.log2(x)
+
+
+@triton.jit
+def _divide(a, b, APPROXIMATE: tl.constexpr):
+    if APPROXIMATE:
+        return libdevice.fast_dividef(a, b)
+    else:
+        return a / b
+
+
+@triton.jit
+def dece_rows(
+    logits,  # [N, V], overwritten by the gradient
+    row_stride,
+    target,  # [N]
+    loss,  # [N] fp32, and so the next two
+    ce,
+    sigma,
+    classes,  # V
+    ignore_index,
+    alpha,
+    floor,
+    q_target,
+    q_rest,
+    label_target,  # (1 - alpha) * q_target
+    ratio,  # alpha / least, where least = alpha * floor + (1 - alpha) * q_rest: p * ratio is p's part of m / least
+    inverse_ratio,  # 1 / ratio, or 0 if alpha = 0
+    label_rest,  # (1 - alpha) * q_rest / least
+    log_least,
+    scale,  # one fp32 number, where SCALED
+    SMOOTHED: tl.constexpr,  # q_rest > 0
+    LINEAR: tl.constexpr,  # m is p itself: alpha = 1 without a floor
+    FLOORED: tl.constexpr,  # floor > 0
+    GRADIENT: tl.constexpr,
+    SCALED: tl.constexpr,
+    BLOCK: tl.constexpr,
+    PRODUCT: tl.constexpr,  # how many factors one logarithm takes
+    APPROXIMATE: tl.constexpr,  # the hardware's lg2 and division instead of the exact ones
+):
+    row = tl.program_id(0).to(tl.int64)
+    logits += row * row_stride
+    y = tl.load(target + row)
+    columns = tl.arange(0, BLOCK)
+    if y == ignore_index:
+        tl.store(loss + row, 0.0)
+        tl.store(ce + row, 0.0)
+        tl.store(sigma + row, 0.0)
+        if GRADIENT:
+            for start in range(0, classes, BLOCK):
+                tl.store(logits + start + columns, 0.0, mask=start + columns < classes)
+        return
+    # a target outside the vocabulary makes the loss NaN, which the trainer reports, instead of reading elsewhere
+    inside = (y >= 0) & (y < classes)
+    x_target = tl.load(logits + y, mask=inside, other=float("nan")).to(tl.float32)
+
+    largest = _LOWEST
+    norm = 0.0
+    total_x = 0.0
+    for start in range(0, classes, BLOCK):
+        here = start + columns < classes
+        x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
+        new = tl.maximum(largest, tl.max(x))
+        norm = norm * tl.exp2((largest - new) * _LOG2E) + tl.sum(tl.exp2((x - new) * _LOG2E))
+        largest = new
+        if SMOOTHED and LINEAR:
+            total_x += tl.sum(tl.where(here, x, 0.0))
+    log_norm = tl.log(norm)
+    ce_row = (largest - x_target) + log_norm
+    p_target = tl.exp2((x_target - largest) * _LOG2E) / norm
+    if LINEAR:
+        sigma_target = 1.0
+        log_m_target = -ce_row
+    else:
+        m_target = alpha * p_target + label_target
+        alive = 1.0
+        if FLOORED:
+            m_target = alpha * tl.maximum(p_target, floor) + label_target
+            alive = tl.where(p_target >= floor, 1.0, 0.0)
+        sigma_target = alive * alpha * p_target / m_target
+        log_m_target = tl.log(m_target)
+    loss_row = -q_target * log_m_target
+    total = q_target * sigma_target
+
+    # p_i * ratio = exp2(x_i * log2(e) + shift)
+    shift = tl.log2(ratio / norm)
+    if SMOOTHED and LINEAR:
+        loss_row -= q_rest * (total_x - x_target - (classes - 1) * (largest + log_norm))
+        total += q_rest * (classes - 1)
+    if SMOOTHED and not LINEAR:
+        log_sum = tl.zeros([BLOCK], tl.float32)
+        sigma_sum = tl.zeros([BLOCK], tl.float32)
+        least_t = floor * ratio
+        for start in range(0, classes, BLOCK * PRODUCT):
+            product = tl.full([BLOCK], 1.0, tl.float32)
+            for k in tl.static_range(PRODUCT):
+                at = start + k * BLOCK + columns
+                x = tl.load(logits + at, mask=at < classes, other=float("-inf")).to(tl.float32)
+                t = tl.exp2((x - largest) * _LOG2E + shift)
+                if FLOORED:
+                    m = label_rest + tl.maximum(t, least_t)
+                    sigma_sum += tl.where(t >= least_t, _divide(t, m, APPROXIMATE), 0.0)
+                else:
+                    m = label_rest + t
+                    sigma_sum += _divide(t, m, APPROXIMATE)
+                product *= m
+            log_sum += _log2(product, APPROXIMATE)
+        # take out again what the sweep added for the target; padding added log2(1) = 0
+        t_target = tl.exp2((x_target - largest) * _LOG2E + shift)
+        m_in_sweep = label_rest + tl.maximum(t_target, least_t)
+        sigma_in_sweep = tl.where(t_target >= least_t, t_target / m_in_sweep, 0.0)
+        total += q_rest * (tl.sum(sigma_sum) - sigma_in_sweep)
+        log_rest = (tl.sum(log_sum) - tl.log2(m_in_sweep)) * _LN2
+        loss_row -= q_rest * (log_rest + (classes - 1) * log_least)
+    tl.store(loss + row, loss_row)
+    tl.store(ce + row, ce_row)
+    tl.store(sigma + row, sigma_target)
+
+    if GRADIENT:
+        weight = 1.0
+        if SCALED:
+            weight = tl.load(scale)
+        slope = total * inverse_ratio * weight
+        pull = q_rest * weight
+        for start in range(0, classes, BLOCK):
+            here = start + columns < classes
+            x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
+            t = tl.exp2((x - largest) * _LOG2E + shift)
+            if not SMOOTHED:
+                gradient = t * slope
+            elif LINEAR:
+                gradient = t * slope - pull
+            elif FLOORED:
+                held = tl.where(t >= floor * ratio, _divide(pull, label_rest + t, APPROXIMATE), 0.0)
+                gradient = t * (slope - held)
+            else:
+                gradient = t * (slope - _divide(pull, label_rest + t, APPROXIMATE))
+            tl.store(logits + start + columns, gradient, mask=here)
+        # every thread's part of the row is written before one of them corrects the target
+        tl.debug_barrier()
+        tl.store(logits + y, (p_target * total - q_target * sigma_target) * weight, mask=inside)
+
+
+@triton.jit
+def multiply_rows(rows, row_stride, factor, classes, BLOCK: tl.constexpr):
+    weight = tl.load(factor)
+    # decided on the device, so that nobody waits for it
+    if weight == 1.0:
+        return
+    rows += tl.program_id(0).to(tl.int64) * row_stride
+    columns = tl.arange(0, BLOCK)
+    for start in range(0, classes, BLOCK):
+        here = start + columns < classes
+        x = tl.load(rows + start + columns, mask=here).to(tl.float32)
+        tl.store(rows + start + columns, x * weight, mask=here)
+
+
+def dece_rows_kernel(
+    logits: Tensor,
+    target: Tensor,
+    mixture: Mixture,
+    *,
+    gradient: bool = True,
+    scale: Tensor | None = None,
+    ignore_index: int = -100,
+    approximate: bool | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, cross-entropy and sigma of every row, each [N] in fp32; `logits` [N, V] become the gradient.
+
+    Args:
+        logits: bf16, fp16 or fp32 with contiguous rows (any stride between them, also beyond 2^31 elements).
+        target: Integers in [0, V) or `ignore_index`, [N]. Any other value gives NaN.
+        mixture: One alpha for all rows.
+        gradient: False leaves `logits` as they are.
+        scale: 0-d fp32 tensor that multiplies the gradient, read on the device.
+        ignore_index: Rows with this target give zeros everywhere.
+        approximate: Hardware log2 and division; by default on NVIDIA devices only.
+    """
+    loss, ce, sigma = torch.empty((3, target.numel()), dtype=torch.float32, device=logits.device).unbind()
+    if target.numel() == 0:
+        return loss, ce, sigma
+    constants = _constants(mixture, logits.size(1))
+    block = min(MAX_BLOCK, triton.next_power_of_2(logits.size(1)))
+    with _on(logits.device):
+        dece_rows[(target.numel(),)](
+            logits.detach(),
+            logits.stride(0),
+            target,
+            loss,
+            ce,
+            sigma,
+            logits.size(1),
+            ignore_index,
+            scale=loss if scale is None else scale,
+            GRADIENT=gradient,
+            SCALED=scale is not None,
+            BLOCK=block,
+            APPROXIMATE=_is_nvidia(logits.device) if approximate is None else approximate,
+            num_warps=_warps(block),
+            enable_fp_fusion=True,
+            **constants,
+        )
+    if gradient:
+        torch.autograd.graph.increment_version(logits)
+    return loss, ce, sigma
+
+
+def multiply_rows_kernel(rows: Tensor, factor: Tensor) -> None:
+    """Multiply `rows` [N, V] in place by a 0-d fp32 `factor` that lives on the device; 1 costs nothing."""
+    if rows.size(0) == 0:
+        return
+    block = min(MAX_BLOCK, triton.next_power_of_2(rows.size(1)))
+    with _on(rows.device):
+        multiply_rows[(rows.size(0),)](
+            rows.detach(), rows.stride(0), factor, rows.size(1), BLOCK=block, num_warps=_warps(block)
+        )
+    torch.autograd.graph.increment_version(rows)
+
+
+class DeceOverLogits(torch.autograd.Function):
+    """`apply(logits [N, V], target [N], mixture, ignore_index, scale)` -> (scaled sum, loss, ce, sigma).
+
+    The sum is a scalar and the only differentiable output; the others are [N]. The gradient takes the place of the
+    logits, so nothing of their size is allocated; whoever still needs them is found out by autograd.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, target: Tensor, mixture: Mixture, ignore_index: int, scale: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        gradient = ctx.needs_input_grad[0]
+        # in fp16 a gradient divided by the number of tokens would vanish before the loss scale arrives
+        early = None if logits.dtype == torch.float16 else scale
+        loss, ce, sigma = dece_rows_kernel(
+            logits, target, mixture, gradient=gradient, scale=early, ignore_index=ignore_index
+        )
+        ctx.save_for_backward(logits.detach(), scale)
+        ctx.mark_non_differentiable(loss, ce, sigma)
+        return loss.sum() * scale, loss, ce, sigma
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_sum: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, scale = ctx.saved_tensors
+        factor = grad_sum * scale if gradient.dtype == torch.float16 else grad_sum
+        multiply_rows_kernel(gradient, factor)
+        return gradient, None, None, None, None
+
+
+def _constants(mixture: Mixture, classes: int) -> dict[str, Any]:
+    """The numbers and branches of `dece_rows`, in double precision until they are passed."""
+    if isinstance(mixture.alpha, Tensor):
+        raise ValueError("the kernel takes one alpha for all rows; a tensor of them goes through loss.rows")
+    alpha, smoothing, floor = mixture.alpha, mixture.label_smoothing, mixture.prob_floor
+    q_target, q_rest = 1.0 - smoothing, smoothing / (classes - 1)
+    linear, smoothed = alpha == 1.0 and floor == 0.0, smoothing > 0.0
+    least = 1.0 if linear or not smoothed else alpha * floor + (1.0 - alpha) * q_rest
+    ratio = alpha / least if smoothed else 1.0
+    return {
+        "alpha": alpha,
+        "floor": floor,
+        "q_target": q_target,
+        "q_rest": q_rest,
+        "label_target": (1.0 - alpha) * q_target,
+        "ratio": ratio,
+        "inverse_ratio": 1.0 / ratio if ratio > 0.0 else 0.0,
+        "label_rest": (1.0 - alpha) * q_rest / least,
+        "log_least": math.log(least),
+        "SMOOTHED": smoothed,
+        "LINEAR": linear,
+        "FLOORED": floor > 0.0,
+        "PRODUCT": longest_product(ratio),
+    }
+
+
+def _on(device: torch.device) -> AbstractContextManager[Any]:
+    """Triton launches on the current device, which need not be the one that holds the tensors."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _is_nvidia(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.version.hip is None
+
+
+def _warps(block: int) -> int:
+    """256 classes per warp; a block of 8192 fills the largest work-group, 1024 threads on either vendor."""
+    widest = 16 if torch.version.hip is not None else 32
+    return max(1, min(widest, block // 256))
