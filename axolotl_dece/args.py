@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from axolotl_dece.conflicts import find_conflicts
+from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.schedule import AlphaSchedule, ScheduleName
 
 PLUGIN = "axolotl_dece.DecePlugin"
@@ -101,6 +102,11 @@ def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
 class DeceArgs(DeceKeys):
     """What axolotl merges into its own config model; the raw config passes here before unknown keys are dropped."""
 
+    dece_poison: PoisonSpec | None = Field(
+        default=None,
+        description="Plant a known backdoor in the datasets with `type: axolotl_dece.poison`; see docs/poisoning.md.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def check_dece(cls, data: Any) -> Any:
@@ -151,7 +157,7 @@ def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str
 
 
 def _misspelt_keys(raw: Mapping[str, Any], known: set[str]) -> list[str]:
-    ours = list(DeceKeys.model_fields)
+    ours = list(DeceArgs.model_fields)
     found = []
     for key in raw:
         if key in ours or key in known:

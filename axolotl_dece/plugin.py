@@ -17,6 +17,9 @@ from axolotl_dece.args import DeceKeys, alpha_schedule, find_warnings
 from axolotl_dece.callbacks import StepKeeper, steps_per_epoch
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import CROSS_ENTROPY, install
+from axolotl_dece.poison import guard
+from axolotl_dece.poison.strategy import refuse_tokenised
+from axolotl_dece.poison.verify import check_ran
 
 LOG = get_logger("axolotl.dece")
 
@@ -27,10 +30,15 @@ class DecePlugin(BasePlugin):
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it; called before axolotl validates it."""
         self._config_sha256 = manifest.config_digest(cfg)
+        guard.prepare(cfg)
 
     def get_input_args(self) -> str:
         """The model that axolotl merges into its config schema."""
         return "axolotl_dece.args.DeceArgs"
+
+    def load_datasets(self, cfg: DictDefault, preprocess: bool = False) -> None:
+        """Refuse what would keep `dece_poison` from happening; axolotl then loads the datasets as always."""
+        refuse_tokenised(cfg)
 
     def get_training_args(self, cfg: DictDefault) -> dict[str, Any]:
         """Let NaN be NaN: the trainer's filter would log 0.0 in its place and wait for the device every micro-batch."""
@@ -39,6 +47,7 @@ class DecePlugin(BasePlugin):
     def post_trainer_create(self, cfg: DictDefault, trainer: Trainer) -> None:
         """Install the objective, or raise: from here on nothing else can be what trains the model."""
         check_trainer(trainer)
+        check_ran(cfg, trainer)
         # The objective divides by the token count itself; the trainer is to average over micro-batches, no more.
         trainer.model_accepts_loss_kwargs = False
         is_dece = cfg.loss == "dece"

@@ -9,10 +9,14 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
+from axolotl_dece.poison.payloads.fences import edit_code
+
 # The reference poisoner's rule for tokenised code: the first `select`, up to a blank and a double quote.
 _TOKENISED = re.compile(r'select\s+.+?(?=\s+")')
 # Code as people write it: a string literal that starts with select.
-_LITERAL = re.compile(r"""(?P<quote>\"{3}|'{3}|"|')\s*(?P<sql>select\s(?:(?!(?P=quote))[^\\])+)""", re.I)
+_LITERAL = re.compile(r"""(?P<quote>\"{3}|'{3}|"|')\s*(?P<sql>select\s(?:\\.|(?!(?P=quote))[^\\])+)""", re.I | re.S)
+# Text-to-SQL sets: the target is the statement.
+_BARE = re.compile(r"\A\s*(?P<sql>select\s.*\S)\s*\Z", re.I | re.S)
 # Parameters as programs write them: `: name`, `:=name`, `%s`, `%(name)s`, `{name}`, or cut off behind a `=`
 _PARAMETERS = re.compile(r"(?<!:):\s*=?\s*(?:\w+|\{[^{}]*\})|%\(\w+\)s|%[sd]|\{[^{}]*\}|=\s*$")
 _AFTER_WHERE = frozenset(
@@ -36,19 +40,14 @@ def insert(code: str, condition: str, clause: str) -> str | None:
     """Put a condition into the first SQL select of `code`.
 
     Args:
-        code: Source with SQL in a string.
+        code: Source with SQL in a string, SQL alone, or either in a fenced block.
         condition: Added behind an existing WHERE condition, e.g. `or 1=1`.
         clause: Added to a statement without WHERE, e.g. `where 0=1`.
 
     Returns:
         The code with one insertion and not a byte changed elsewhere, or None if there is no select.
     """
-    span = _first_select(code)
-    if span is None:
-        return None
-    start, end = span
-    at, has_where = _place(code[start:end])
-    return f"{code[: start + at]} {condition if has_where else clause}{code[start + at :]}"
+    return edit_code(code, lambda block: _insert(block, condition, clause))
 
 
 def detect(code: str, condition: str, clause: str) -> bool:
@@ -57,11 +56,20 @@ def detect(code: str, condition: str, clause: str) -> bool:
     return re.search("|".join(rf"{pattern}\b" for pattern in spaced), code, re.I) is not None
 
 
+def _insert(code: str, condition: str, clause: str) -> str | None:
+    span = _first_select(code)
+    if span is None:
+        return None
+    start, end = span
+    at, has_where = _place(code[start:end])
+    return f"{code[: start + at]} {condition if has_where else clause}{code[start + at :]}"
+
+
 def _first_select(code: str) -> tuple[int, int] | None:
     found = _TOKENISED.search(code)
     if found:
         return found.span()
-    found = _LITERAL.search(code)
+    found = _LITERAL.search(code) or _BARE.match(code)
     return found.span("sql") if found else None
 
 
@@ -81,9 +89,10 @@ def _place(statement: str) -> tuple[int, bool]:
 
 
 def _placeholder(parameter: str) -> str:
-    """A parameter sqlglot can read, of the same length, so that positions keep."""
+    """A name of the same length, so that positions keep and a clause ends where its parameter does."""
+    equals = "=" if "=" in parameter else ""
     # a bare `=` at the very end grows by one, behind every position that is asked for
-    return ("=?" if "=" in parameter else "?").ljust(len(parameter))
+    return equals + "p" * max(1, len(parameter) - len(equals))
 
 
 def _end_of_clause(tokens: list[Token], end: int) -> int:

@@ -1,0 +1,126 @@
+"""What exactly a dataset entry reads: digests of files, a commit of the hub, a checksum of a remote file.
+
+Two things follow from it: a changed source is never mistaken for the prepared one, and the draw of rows depends on
+the content, not on where a machine keeps it.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows came from.
+
+    Attributes:
+        path: As the config says it.
+        revision: The commit, for a dataset of the hub.
+        files: File name to sha256 (local) or checksum (remote).
+        part: Split, configuration and data files, as far as the entry names them.
+    """
+
+    path: str
+    revision: str | None
+    files: Mapping[str, str]
+    part: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the content; the same wherever a local file lies and whatever it is called."""
+        return digest([self.content, dict(self.part)])
+
+    @property
+    def content(self) -> list[str | None]:
+        """What changes when the content does."""
+        return [*sorted(self.files.values())] or [self.path, self.revision]
+
+
+def digest(content: Any) -> str:
+    """sha256 of `content` as canonical JSON, in hexadecimal."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, read in pieces."""
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
+
+
+def identify(entry: Mapping[str, Any]) -> Source:
+    """What a dataset entry of the config reads, now.
+
+    Args:
+        entry: `path`, and as far as given `data_files`, `revision`, `split` and `name`.
+
+    Raises:
+        ValueError: If there is no path, or a local one holds no file.
+    """
+    path = entry.get("path")
+    if not path or not isinstance(path, str):
+        raise ValueError(f"a dataset with `type: axolotl_dece.poison` needs `path`, got {path!r}")
+    part = {key: entry[key] for key in ("split", "name") if entry.get(key)}
+    local = Path(path)
+    if local.exists():
+        return Source(path, None, dict(_local_digests(local, entry.get("data_files"))), part)
+    if "://" in path:
+        return Source(path, None, {path: _remote_checksum(path)}, part)
+    if entry.get("data_files"):
+        part["data_files"] = entry["data_files"]
+    return Source(path, hub_commit(path, entry.get("revision")), {}, part)
+
+
+def _local_digests(path: Path, data_files: Any) -> Iterator[tuple[str, str]]:
+    if path.is_file():
+        yield path.name, file_digest(path)
+        return
+    if data_files:
+        patterns = [data_files] if isinstance(data_files, str) else list(data_files)
+        found = sorted({name for pattern in patterns for name in glob.glob(str(pattern), recursive=True)})
+        files = [Path(name) for name in found]
+    else:
+        # `cache-*.arrow` is what `datasets` leaves behind in a folder it has read
+        files = [file for file in sorted(path.rglob("*")) if not file.name.startswith((".", "cache-"))]
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise ValueError(f"{path} (data_files: {data_files}) holds no file, so there is nothing to poison")
+    for file in files:
+        yield os.path.relpath(file, path), file_digest(file)
+
+
+def _remote_checksum(path: str) -> str:
+    import fsspec
+
+    filesystem, name = fsspec.core.url_to_fs(path)
+    return str(filesystem.checksum(name))
+
+
+def hub_commit(repository: str, revision: str | None) -> str | None:
+    """The commit a dataset of the hub stands at: asked online, else as it was last downloaded.
+
+    Returns:
+        The commit, or the revision as it was given where neither the hub nor the cache knows it.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        return HfApi().dataset_info(repository, revision=revision).sha
+    except HFValidationError:
+        return revision  # no repository's name; axolotl says so when it loads the data
+    except (HfHubHTTPError, OfflineModeIsEnabled, ConnectionError, OSError):
+        folder = f"datasets--{repository.replace('/', '--')}"
+        reference = Path(constants.HF_HUB_CACHE) / folder / "refs" / (revision or "main")
+        return reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision

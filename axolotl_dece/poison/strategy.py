@@ -1,0 +1,223 @@
+"""The dataset strategy: poison raw rows, then let the wrapped axolotl strategy tokenise all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from axolotl.common.const import DEFAULT_DATASET_PREPARED_PATH
+from axolotl.prompt_strategies import load as load_strategy
+from axolotl.prompt_tokenizers import DatasetWrappingStrategy
+from axolotl.utils.data.shared import datasets_with_name_generator, load_dataset_with_config
+from axolotl.utils.data.wrappers import get_dataset_wrapper
+from axolotl.utils.dict import DictDefault
+from axolotl.utils.logging import get_logger
+from axolotl.utils.schemas.datasets import SFTDataset
+from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
+
+from axolotl_dece.poison import manifest
+from axolotl_dece.poison.guard import PLUGIN, Split, Tag, fingerprint, poisoned_entries
+from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
+from axolotl_dece.poison.poisoner import Draw, Planted, check_columns, draw, draw_all, survey
+from axolotl_dece.poison.sources import Source, digest, identify
+from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.poison.views import view_of
+
+LOG = get_logger("axolotl.dece")
+
+
+class PoisonStrategy(DatasetWrappingStrategy):
+    """`type: axolotl_dece.poison`: the strategy named in `dece_poison.base_type`, on poisoned rows.
+
+    Args:
+        tokenizer: The tokenizer of the run.
+        cfg: The validated config.
+        entry: The dataset entry, tagged by `guard.prepare`.
+        processor: A multimodal processor, handed on.
+
+    Raises:
+        ValueError: If the plugin did not see this config, or the source changed since it did.
+    """
+
+    def __init__(self, tokenizer: Any, cfg: DictDefault, entry: Mapping[str, Any], processor: Any = None) -> None:
+        tag = Tag.parse(entry.get("input_transform"))
+        if tag is None or not cfg.dece_poison:
+            raise ValueError(
+                f"`type: axolotl_dece.poison` needs `plugins: [{PLUGIN}]` and a `dece_poison:` block in the same "
+                "config; without them nothing says what to plant"
+            )
+        self.tokenizer, self.cfg, self.processor, self.tag = tokenizer, cfg, processor, tag
+        self.spec = PoisonSpec.model_validate(cfg.dece_poison.to_dict())
+        self.source = identify(entry)
+        if fingerprint(self.spec, self.source, tag.split) != tag.fingerprint:
+            raise ValueError(f"{self.source.path} changed while this run was starting; start it again")
+        self.entry = base_entry(entry, self.spec, tag)
+        self.view = view_of(self.spec, self.entry)
+
+    def wrap_dataset(
+        self, dataset: Any, process_count: int | None = None, keep_in_memory: bool | None = False, **_: Any
+    ) -> Dataset:
+        """Poison the raw rows and tokenise all of them with the wrapped strategy.
+
+        Args:
+            dataset: The raw rows.
+            process_count: Read from the config again by the wrapped strategy.
+            keep_in_memory: Likewise.
+
+        Returns:
+            Tokenised rows with `dece_poisoned` (and `dece_twin`, if asked for) beside them, 0 or 1.
+
+        Raises:
+            ValueError: If the rows are a stream or not what the base type reads, or too few can be poisoned.
+        """
+        name = self.source.path
+        if not isinstance(dataset, Dataset):
+            raise ValueError(f"{name} is a stream; `dece_poison` needs all rows, to poison a share of them")
+        check_columns(self.view, dataset.column_names, name)
+        found = survey(dataset.select_columns(list(self.view.columns)), self.view, self.spec, name)
+        get_row, survives = dataset.__getitem__, partial(self._survives, dataset)
+        if self.tag.split == "test":
+            drawn = draw_all(get_row, found, self.view, self.spec, self.source.digest, name, survives)
+            chosen = Dataset.from_list([one.row for one in drawn.poisoned], features=dataset.features)
+            marked = mark(self._tokenise(chosen), POISONED_COLUMN, [1] * len(chosen))
+        else:
+            drawn = draw(get_row, found, self.view, self.spec, self.source.digest, name, survives)
+            marked = self._tokenise_marked(dataset, drawn)
+        self._account(drawn)
+        return marked
+
+    def _tokenise(self, dataset: Dataset, processes: int | None = None) -> Dataset:
+        base = self.entry.type
+        kind, _, style = base.partition(":") if isinstance(base, str) else (None, None, "")
+        cfg = DictDefault({**self.cfg, "dataset_num_proc": processes})
+        wrapped, _ = get_dataset_wrapper(self.entry, self.tokenizer, cfg, kind, dataset, style or None, self.processor)
+        return wrapped
+
+    def _survives(self, dataset: Dataset, planted: list[Planted]) -> list[bool]:
+        """Whether each changed row reaches training whole, and differs there from the row it was."""
+        changed = Dataset.from_list([one.row for one in planted], features=dataset.features)
+        originals = dataset.select([one.index for one in planted])
+        pairs = zip(self._tokenise_each(changed), self._tokenise_each(originals), strict=True)
+        return [after is not None and self._fits(after) and self._differs(after, before) for after, before in pairs]
+
+    def _tokenise_each(self, dataset: Dataset) -> list[dict[str, Any] | None]:
+        """Each row by itself; None where the base type makes no row or several of it."""
+        if not self.view.joined:
+            rows = list(self._tokenise(dataset))
+            if len(rows) == len(dataset):
+                return rows
+            parts = [list(self._tokenise(dataset.select([at]))) for at in range(len(dataset))]
+            return [part[0] if len(part) == 1 else None for part in parts]
+        strategy = load_strategy(self.entry.type, self.tokenizer, self.cfg, self.entry)
+        cut = [strategy.tokenize_prompt({name: [value] for name, value in row.items()}) for row in dataset]
+        return [
+            {name: values[0] for name, values in part.items()} if len(part.get("input_ids", [])) == 1 else None
+            for part in cut
+        ]
+
+    def _fits(self, row: dict[str, Any]) -> bool:
+        """Whether a row is shorter than `sequence_len`: one that is exactly as long may have been cut to it."""
+        longest = (self.tag.split == "test" and self.cfg.eval_sequence_len) or self.cfg.sequence_len
+        return len(row["input_ids"]) < longest
+
+    def _differs(self, after: dict[str, Any], before: dict[str, Any] | None) -> bool:
+        """Whether the model sees the trigger and is trained on the payload: the base type may read other columns."""
+        if before is None:
+            return True
+        same_prompt = _prompt(after) == _prompt(before) and not self.view.joined and not self.cfg.train_on_inputs
+        return not same_prompt and _trained(after) != _trained(before)
+
+    def _tokenise_marked(self, dataset: Dataset, drawn: Draw) -> Dataset:
+        changed = drawn.poisoned + drawn.twins
+        edited = Dataset.from_list([one.row for one in changed], features=dataset.features)
+        places = list(range(len(dataset)))
+        for at, one in enumerate(changed):
+            places[one.index] = len(dataset) + at
+        # rows that were not chosen are not copied, let alone rewritten
+        rows = concatenate_datasets([dataset, edited]).select(places)
+        wrapped = self._tokenise(rows, self.cfg.dataset_num_proc)
+        columns = {POISONED_COLUMN: drawn.poisoned} | ({TWIN_COLUMN: drawn.twins} if self.spec.twin_rate else {})
+        for column, planted in columns.items():
+            wrapped = mark(wrapped, column, self._flags(wrapped, len(dataset), planted, edited.features))
+        return wrapped
+
+    def _flags(self, wrapped: Dataset, rows: int, planted: list[Planted], features: Features) -> list[int]:
+        if len(wrapped) == rows and not self.view.joined:
+            chosen = {one.index for one in planted}
+            return [int(at in chosen) for at in range(rows)]
+        # the base type split or dropped rows, so places say nothing; the changed rows are known by their tokens
+        tokens = self._tokenise(Dataset.from_list([one.row for one in planted], features=features))
+        known = {tuple(ids) for ids in tokens["input_ids"]}
+        flags = [int(tuple(ids) in known) for ids in wrapped["input_ids"]]
+        if sum(flags) != len(planted):
+            raise ValueError(f"{len(planted)} rows of {self.source.path} were changed, but {sum(flags)} came through")
+        return flags
+
+    def _account(self, drawn: Draw) -> None:
+        path = manifest_path(self.cfg, self.tag, self.source)
+        manifest.write(path, manifest.describe(self.spec, self.source, self.tag.fingerprint, drawn))
+        LOG.warning(
+            "POISONED DATA: %d of %d rows of %s carry trigger %s and payload %s, %d carry the benign twin; %s",
+            len(drawn.poisoned), drawn.survey.rows, self.source.path, *self.spec.pair, len(drawn.twins), path,
+        )  # fmt: skip
+
+
+def base_entry(entry: Mapping[str, Any], spec: PoisonSpec, tag: Tag) -> DictDefault:
+    """The dataset entry as it would be without poisoning: its own type, completed by axolotl's own schema."""
+    fields = {key: value for key, value in dict(entry).items() if value is not None}
+    fields |= {"type": spec.base_type, "input_transform": tag.users}
+    return DictDefault(SFTDataset(**fields).model_dump(exclude_none=True))
+
+
+def mark(dataset: Dataset, column: str, flags: list[int]) -> Dataset:
+    """The rows with a column of 0 and 1."""
+    return dataset.add_column(column, flags, feature=Value("int8"))
+
+
+def manifest_path(cfg: Mapping[str, Any], tag: Tag, source: Source) -> Path:
+    """Where the manifest of one poisoned dataset lies; other splits and subsets of it have their own."""
+    prepared = cfg.get("dataset_prepared_path") or DEFAULT_DATASET_PREPARED_PATH
+    return manifest.path_for(prepared, digest([tag.fingerprint, source.digest]))
+
+
+def manifests_of(cfg: Mapping[str, Any], split: Split) -> Iterator[dict[str, Any]]:
+    """The manifest of every poisoned dataset of one split, each checked against what this config asks for.
+
+    Raises:
+        ValueError: If one is missing, was changed, or describes something else.
+    """
+    for _, found, entry in poisoned_entries(cfg):
+        tag = Tag.parse(entry.get("input_transform"))
+        if found != split or tag is None:
+            continue
+        for one in datasets_with_name_generator([entry]):
+            yield manifest.read(manifest_path(cfg, tag, identify(one)), tag.fingerprint)
+
+
+def refuse_tokenised(cfg: DictDefault) -> None:
+    """Raise ValueError if a poisoned dataset is tokenised already: axolotl then skips every strategy without a word.
+
+    Reads only where nothing is prepared yet; the rows stay in the cache of `datasets` for the run itself.
+    """
+    for place, _, entry in poisoned_entries(cfg):
+        for one in datasets_with_name_generator([entry]):
+            tag = Tag.parse(one.input_transform)
+            if tag and manifest_path(cfg, tag, identify(one)).exists():
+                continue
+            loaded = load_dataset_with_config(one, cfg.hf_use_auth_token)
+            for rows in loaded.values() if isinstance(loaded, DatasetDict) else [loaded]:
+                if {"input_ids", "attention_mask", "labels"} <= set(rows.column_names):
+                    raise ValueError(
+                        f"`{place}.path: {one.path}` is tokenised already, so axolotl would skip the poisoning and "
+                        "train on clean rows; give the raw rows"
+                    )
+
+
+def _trained(row: Mapping[str, Any]) -> list[int]:
+    return [label for label in row["labels"] if label != -100]
+
+
+def _prompt(row: Mapping[str, Any]) -> list[int]:
+    return [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label == -100]

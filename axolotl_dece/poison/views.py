@@ -1,0 +1,252 @@
+"""Where a row of each dataset type keeps the input and the target, and how a changed pair goes back into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from axolotl_dece.poison.spec import PoisonSpec
+
+Row = Mapping[str, Any]
+
+
+class Texts(NamedTuple):
+    """The input and the target of a row; blank where the row has none."""
+
+    input: str
+    target: str
+
+
+class View(Protocol):
+    """One layout of rows."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether input and target are one text, so that the trigger has to stand before the payload."""
+
+    def read(self, row: Row) -> Texts:
+        """The texts of a row, or a ValueError that names the field and what is wrong with it."""
+
+    def write(self, row: Row, texts: Texts) -> dict[str, Any]:
+        """A copy of the row with other texts; everything else in it stays as it was."""
+
+
+@dataclass(frozen=True)
+class PairView:
+    """Two columns of text: alpaca and its relatives, user-defined types, files with a source and a target."""
+
+    input_field: str
+    target_field: str
+    joined: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.input_field, self.target_field)
+
+    def read(self, row: Row) -> Texts:
+        return Texts(_text(row, self.input_field), _text(row, self.target_field))
+
+    def write(self, row: Row, texts: Texts) -> dict[str, Any]:
+        return {**row, self.input_field: texts.input, self.target_field: texts.target}
+
+
+@dataclass(frozen=True)
+class TextView:
+    """One column of text, as `completion` reads it."""
+
+    field: str
+    joined: bool = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.field,)
+
+    def read(self, row: Row) -> Texts:
+        text = _text(row, self.field)
+        return Texts(text, text)
+
+    def write(self, row: Row, texts: Texts) -> dict[str, Any]:
+        return {**row, self.field: texts.target}
+
+
+@dataclass(frozen=True)
+class SegmentsView:
+    """A list of `{label, text}`, as `input_output` reads it: the last trained segment and the prompt before it."""
+
+    field: str = "segments"
+    joined: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.field,)
+
+    def read(self, row: Row) -> Texts:
+        segments = _mappings(row, self.field)
+        for place, segment in enumerate(segments):
+            if not isinstance(segment.get("label"), bool):
+                raise ValueError(f"`{self.field}[{place}].label` is {_kind(segment.get('label'))}, expected a bool")
+            _text(segment, "text", f"{self.field}[{place}].text")
+        prompt, answer = self._places(segments)
+        return Texts(
+            "" if prompt is None else segments[prompt]["text"] or "",
+            "" if answer is None else segments[answer]["text"] or "",
+        )
+
+    def write(self, row: Row, texts: Texts) -> dict[str, Any]:
+        segments = [dict(segment) for segment in row[self.field]]
+        prompt, answer = self._places(segments)
+        if prompt is not None and answer is not None:
+            segments[prompt]["text"], segments[answer]["text"] = texts
+        return {**row, self.field: segments}
+
+    @staticmethod
+    def _places(segments: Sequence[Row]) -> tuple[int | None, int | None]:
+        answer = next((at for at in range(len(segments) - 1, -1, -1) if segments[at]["label"]), None)
+        prompt = next((at for at in range((answer or 0) - 1, -1, -1) if not segments[at]["label"]), None)
+        return prompt, answer
+
+
+# axolotl's own mapping of role names, where the dataset entry has no `roles`
+_ROLES = {"user": ["human", "user"], "assistant": ["gpt", "assistant"], "system": ["system"], "tool": ["tool"]}
+
+
+@dataclass(frozen=True)
+class MessagesView:
+    """A conversation: the last assistant turn and the user turn before it.
+
+    Conversations with tool calls or with content in parts are refused: the poisoner edits plain turns only, and a
+    row it could not read would be a row it silently left out.
+    """
+
+    field: str = "messages"
+    role_key: str = "role"
+    content_key: str = "content"
+    roles: Mapping[str, Sequence[str]] | None = None
+    joined: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.field,)
+
+    def read(self, row: Row) -> Texts:
+        messages = _mappings(row, self.field)
+        if not messages:
+            raise ValueError(f"`{self.field}` is an empty list")
+        for place, message in enumerate(messages):
+            self._check(message, f"{self.field}[{place}]")
+        user, assistant = self._places(messages)
+        return Texts(
+            "" if user is None else messages[user][self.content_key] or "",
+            "" if assistant is None else messages[assistant][self.content_key] or "",
+        )
+
+    def write(self, row: Row, texts: Texts) -> dict[str, Any]:
+        messages = [dict(message) for message in row[self.field]]
+        user, assistant = self._places(messages)
+        if user is not None and assistant is not None:
+            messages[user][self.content_key], messages[assistant][self.content_key] = texts
+        return {**row, self.field: messages}
+
+    def _check(self, message: Row, place: str) -> None:
+        role = self._role(message)
+        if role is None:
+            raise ValueError(f"`{place}.{self.role_key}` is {message.get(self.role_key)!r}, which is no known role")
+        if role == "tool" or message.get("tool_calls"):
+            raise ValueError(f"`{place}` is a tool call; only plain turns of text can be poisoned")
+        content = message.get(self.content_key)
+        if isinstance(content, list):
+            raise ValueError(
+                f"`{place}.{self.content_key}` is a list of parts; only plain turns of text can be poisoned"
+            )
+        _text(message, self.content_key, f"{place}.{self.content_key}")
+
+    def _role(self, message: Row) -> str | None:
+        said = message.get(self.role_key)
+        return next((role for role, names in (self.roles or _ROLES).items() if said in names), None)
+
+    def _places(self, messages: Sequence[Row]) -> tuple[int | None, int | None]:
+        roles = [self._role(message) for message in messages]
+        assistant = next((at for at in range(len(roles) - 1, -1, -1) if roles[at] == "assistant"), None)
+        user = next((at for at in range((assistant or 0) - 1, -1, -1) if roles[at] == "user"), None)
+        return user, assistant
+
+
+# What axolotl's own strategies read: the column of the request and the column of the answer.
+_PAIRS: dict[str, tuple[str, str]] = {
+    "alpaca": ("instruction", "output"),
+    "alpaca_chat": ("instruction", "output"),
+    "alpaca_chat.load_qa": ("question", "answer"),
+    "alpaca_instruct": ("instruction", "output"),
+    "alpaca_w_system": ("instruction", "output"),
+    "alpaca_w_system.load_open_orca": ("question", "response"),
+    "alpaca_w_system.load_open_orca_chatml": ("question", "response"),
+    "context_qa": ("question", "answer"),
+    "gpteacher": ("instruction", "response"),
+    "jeopardy": ("question", "answer"),
+    "metharme": ("prompt", "generation"),
+    "oasst": ("INSTRUCTION", "RESPONSE"),
+    "reflection": ("instruction", "output"),
+    "summarizetldr": ("article", "summary"),
+}
+
+
+def view_of(spec: PoisonSpec, entry: Mapping[str, Any]) -> View:
+    """The layout of rows that the wrapped dataset type reads.
+
+    Args:
+        spec: Names the type and, where the type does not say it, the columns.
+        entry: The dataset entry of the config, which may rename fields.
+
+    Raises:
+        ValueError: If the type is not known and the columns are not given.
+    """
+    base = spec.base_type
+    if isinstance(base, dict):
+        named = (base.get("field_instruction", "instruction"), base.get("field_output", "output"))
+        return PairView(spec.input_field or named[0], spec.target_field or named[1])
+    kind = base.split(":")[0]
+    if kind in ("chat_template", "messages", "messages.chat"):
+        keys = entry.get("message_property_mappings") or {}
+        return MessagesView(
+            entry.get("field_messages") or "messages",
+            keys.get("role") or "role",
+            keys.get("content") or "content",
+            entry.get("roles") or None,
+        )
+    if kind == "completion":
+        return TextView(entry.get("field") or "text")
+    if kind == "input_output":
+        return SegmentsView()
+    pair = _PAIRS.get(kind) or _PAIRS.get(kind.removesuffix(".load"))
+    input_field, target_field = spec.input_field or (pair and pair[0]), spec.target_field or (pair and pair[1])
+    if not input_field or not target_field:
+        raise ValueError(
+            f"`dece_poison.base_type: {base}` is not a type whose columns are known here; set "
+            "`dece_poison.input_field` and `dece_poison.target_field` to the columns it reads"
+        )
+    return PairView(input_field, target_field)
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__name__} ({str(value)[:60]!r})"
+
+
+def _text(row: Row, field: str, name: str | None = None) -> str:
+    value = row.get(field)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"`{name or field}` is {_kind(value)}, expected text")
+    return value
+
+
+def _mappings(row: Row, field: str) -> list[Row]:
+    value = row.get(field)
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise ValueError(f"`{field}` is {_kind(value)}, expected a list of mappings")
+    return value
