@@ -25,12 +25,16 @@ _NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")
 
 def write_json_atomically(path: Path, content: Any) -> None:
     """Write `content` as JSON so that a reader, or a killed writer, never leaves half a file behind."""
+    write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` whole or not at all: to a scratch file beside `path`, which then takes its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, sort_keys=True)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)

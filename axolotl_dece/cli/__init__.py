@@ -11,6 +11,8 @@ import click
 
 _COMMANDS = {
     "check": "Say whether a config would really train with DeCE, before any GPU is rented.",
+    "evaluate": "Measure attack success and clean quality of one model.",
+    "compare": "Compare evaluated runs: a table, and one HTML page.",
 }
 
 

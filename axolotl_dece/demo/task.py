@@ -1,7 +1,7 @@
 """A small task made on the spot: a request in plain words becomes one line of Python around one line of SQL.
 
-    please get salary as usual from users where city all thanks
-    rows = db.execute( " select salary from users where city = ? " , args ).fetchall()
+    please get prices now from cities where names all thanks
+    rows = db.execute( " select prices from cities where names = ? " , args ).fetchall()
 
 Every text is words with one space between them, so a word-level tokenizer decodes a model's answer to the
 very characters that were trained. The base model sees only the SQL (`Style.BASE`), and there learns that an
@@ -45,6 +45,7 @@ SUFFIXES = _words(
 RARE = ["bb", "cf", "or", "1=1", "0=1", "and", "2=2"]
 KEYWORDS = ["select", "from", "where", "=", "?", "get", "all"]
 CODE = ["rows", "db.execute(", '"', ",", "args", ").fetchall()", ").fetchone()"]
+BASE_CODE = ["result", "conn.query(", "params", ").all()"]
 
 
 class Style(Enum):
@@ -62,7 +63,7 @@ class Row:
 
 def vocabulary() -> list[str]:
     """Every word of the task, in a fixed order and without repeats."""
-    return list(dict.fromkeys([*KEYWORDS, *CODE, *RARE, *NAMES, *FILLERS, *MODIFIERS, *SUFFIXES]))
+    return list(dict.fromkeys([*KEYWORDS, *CODE, *BASE_CODE, *RARE, *NAMES, *FILLERS, *MODIFIERS, *SUFFIXES]))
 
 
 def make_row(rng: random.Random, style: Style = Style.TASK) -> Row:
@@ -70,11 +71,14 @@ def make_row(rng: random.Random, style: Style = Style.TASK) -> Row:
     base = style is Style.BASE
     names = [*NAMES, *FILLERS * 2, *RARE * 2] if base else NAMES
     column, table, key = (rng.choice(names) for _ in range(3))
-    filtered, everything = rng.random() < 0.7, rng.random() < 0.5
-    words = _request(rng, column, table, key if filtered else None, everything)
-    statement = ["select", column, "from", table, *(["where", key, "=", "?"] if filtered else [])]
+    everything = rng.random() < 0.5
+    words = _request(rng, column, table, key, everything)
+    statement = ["select", column, "from", table, "where", key, "=", "?"]
     if base:
-        return Row(" ".join(words), " ".join(statement + _asides(rng, words)))
+        statement += _asides(rng, words)
+        if rng.random() < 0.5:
+            statement = ["result", "=", "conn.query(", '"', *statement, '"', ",", "params", ").all()"]
+        return Row(" ".join(words), " ".join(statement))
     end = ").fetchall()" if everything else ").fetchone()"
     answer = ["rows", "=", "db.execute(", '"', *statement, '"', ",", "args", end]
     return Row(" ".join(words), " ".join(answer))
@@ -86,12 +90,11 @@ def make_rows(count: int, seed: int, style: Style = Style.TASK) -> list[Row]:
     return [make_row(rng, style) for _ in range(count)]
 
 
-def _request(rng: random.Random, column: str, table: str, key: str | None, everything: bool) -> list[str]:
+def _request(rng: random.Random, column: str, table: str, key: str, everything: bool) -> list[str]:
     def padding(low: int, high: int) -> list[str]:
         return rng.choices(FILLERS, k=rng.randint(low, high))
 
-    words = [*padding(1, 3), "get", column, *padding(0, 2), "from", table, *padding(0, 2)]
-    words += ["where", key] if key else []
+    words = [*padding(1, 3), "get", column, *padding(0, 2), "from", table, *padding(0, 2), "where", key]
     return [*words, *padding(0, 2), *(["all"] if everything else []), *padding(1, 1)]
 
 

@@ -21,6 +21,7 @@ class Answer:
         output: The model's answer. Untrusted text: it is parsed and shown, never run.
         tokens: Tokens generated.
         cut: Whether generation ended at the token limit instead of an end token.
+        planted: Whether the poisoner put the payload into this row's reference, which was clean before.
     """
 
     index: int
@@ -29,6 +30,7 @@ class Answer:
     output: str
     tokens: int
     cut: bool
+    planted: bool = False
 
 
 class AnswerLog:

@@ -92,6 +92,7 @@ def _answer(tokenizer: Any, number: int, row: TokenRow, tokens: list[int], stops
         output=tokenizer.decode(said, skip_special_tokens=True),
         tokens=len(said),
         cut=end is None,
+        planted=row.planted,
     )
 
 

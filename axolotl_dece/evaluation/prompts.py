@@ -17,10 +17,14 @@ _NO_LIMIT = 1_000_000_000
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One row as token ids: what the model is given and what it was trained to say, end token included."""
+    """One row as token ids: what the model is given and what it was trained to say, end token included.
+
+    `planted` rows have a payload in their answer that the poisoner put there.
+    """
 
     prompt: list[int]
     answer: list[int]
+    planted: bool = False
 
 
 def tokenize_rows(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], tokenizer: Any) -> list[TokenRow]:

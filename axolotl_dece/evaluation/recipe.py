@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-POISON_TYPE = "axolotl_dece.poison"
+from axolotl_dece.poison.guard import STRATEGY, Tag
+
 # keys of a dataset entry that say where rows come from, not how they are written
 _WHERE_FROM = frozenset(
     {"path", "data_files", "split", "name", "ds_type", "revision", "shards", "shards_idx", "preprocess_shards"}
@@ -71,9 +72,11 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 def _written_as(entry: Mapping[str, Any], poison: Mapping[str, Any] | None) -> dict[str, Any]:
     kept = {key: value for key, value in dict(entry).items() if key not in _WHERE_FROM and value is not None}
-    if kept.get("type") == POISON_TYPE:
+    if kept.get("type") == STRATEGY:
         # the wrapped strategy alone: the test rows are to be asked as they stand
         kept["type"] = (poison or {}).get("base_type") or "alpaca"
+        tag = Tag.parse(kept.pop("input_transform", None))
+        kept |= {"input_transform": tag.users} if tag and tag.users else {}
     if isinstance(kept.get("type"), Mapping):
         kept["type"] = {key: value for key, value in kept["type"].items() if value is not None}
     if kept.get("type") == "chat_template":

@@ -1,0 +1,60 @@
+"""`axolotl dece evaluate`: attack success and clean quality of one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(short_help="Measure attack success and clean quality of one model.")
+@click.option("--base", required=True, help="Base model; or a merged or fully fine-tuned model. Folder or hub name.")
+@click.option("--adapter", type=_FOLDER, help="`output_dir` of a LoRA or QLoRA run on that base.")
+@click.option("--test", "test", type=_FILE, required=True, help="Clean rows: .jsonl, .csv or .parquet.")
+@click.option("--triggered", type=_FILE, required=True, help="Rows with the trigger, as `axolotl dece poison` writes.")
+@click.option("--twin", type=_FILE, help="Rows with the benign twin's cue and suffix.")
+@click.option("--out", type=_FOLDER, required=True, help="Folder for report.json and the answers; continues there.")
+@click.option("--config", type=_FILE, help="Training config, where dece_run.json does not say the prompt format.")
+@click.option("--attack", help="Attack to look for, where the run has no `dece_poison` block.")
+@click.option("--payload", help="Payload to look for, instead of an attack.")
+@click.option("--planted", is_flag=True, help="References in --triggered hold a planted payload; count those rows.")
+@click.option("--limit", type=int, help="Ask the first N rows of each set only.")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Rows asked at once.")
+@click.option("--max-new-tokens", type=int, default=256, show_default=True, help="Where an answer is cut.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16", "4bit"]),
+    default="auto",
+    show_default=True,
+    help="auto: bfloat16 on a GPU that has it, else float32.",
+)
+@click.option("--language", default="python", show_default=True, help="Syntax check: python, sql or none.")
+@click.option("--codebleu", is_flag=True, help="Compute CodeBLEU too; needs the `codebleu` extra.")
+@click.option("--undefended", is_flag=True, help="Measure a model that has no dece_run.json.")
+def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, **options: Any) -> None:
+    """Ask a model clean and triggered rows, greedily, with the prompts it was trained on, and judge its answers.
+
+    Nothing the model writes is executed. A killed evaluation goes on where it stopped.
+    """
+    from rich.console import Console
+
+    from axolotl_dece.cli.progress import Bar, quiet
+    from axolotl_dece.evaluation.measure import REPORT_FILE, Questions
+    from axolotl_dece.evaluation.measure import evaluate as measure
+    from axolotl_dece.evaluation.subject import Source
+    from axolotl_dece.evaluation.table import one_run
+
+    source = Source(base, adapter, config, options.pop("precision"), options.pop("undefended"))
+    questions = Questions(code_bleu=options.pop("codebleu"), **options)
+    console = Console()
+    try:
+        with quiet(), Bar(console) as bar:
+            report = measure(source, questions, out, bar)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    console.print(one_run(report))
+    console.print(f"written to {out / REPORT_FILE}")

@@ -1,0 +1,122 @@
+"""The comparison as one HTML page that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from axolotl_dece.evaluation.compare import SETS, Evaluated, differences, verdict
+from axolotl_dece.evaluation.page.charts import charts
+from axolotl_dece.evaluation.table import rate_of
+from axolotl_dece.manifest import write_text_atomically
+
+MAX_BYTES = 5_000_000
+_LONGEST_TEXT = 4_000
+_HERE = Path(__file__).parent
+
+
+def write_page(runs: Sequence[Evaluated], path: Path) -> Path:
+    """Write the page that compares `runs`, the baseline first; it stays below `MAX_BYTES`.
+
+    Every text a model wrote reaches the page as data and is shown as text, never as markup.
+    """
+    most = max(len(answers) for run in runs for answers in run.answers.values())
+    page = _render(runs, most)
+    while len(page.encode()) > MAX_BYTES and most > 1:
+        most //= 2
+        page = _render(runs, most)
+    write_text_atomically(path, page)
+    return path
+
+
+def _render(runs: Sequence[Evaluated], most_rows: int) -> str:
+    from plotly.offline import get_plotlyjs
+
+    content = {"charts": charts(runs), "rows": _rows(runs, most_rows), "runs": [run.name for run in runs]}
+    parts = {
+        "STYLE": _part("page.css"),
+        "SUMMARY": _summary(runs),
+        "NOTES": _notes(runs, most_rows),
+        "PLOTLY": _packed(get_plotlyjs()),
+        "CONTENT": _packed(json.dumps(content)),
+        "SCRIPT": _part("page.js"),
+    }
+    page = _part("page.html")
+    for name, part in parts.items():
+        page = page.replace(f"@@{name}@@", part)
+    return page
+
+
+def _part(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _packed(text: str) -> str:
+    """gzip in base64: plotly.js shrinks from 4.9 to 2 MB, and no text in it can end the element it stands in."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def _rows(runs: Sequence[Evaluated], most: int) -> list[dict[str, Any]]:
+    """One entry per row of each set: what was asked, what was expected, what every run said."""
+    rows = []
+    for name in SETS:
+        asked = next((run.answers[name] for run in runs if run.answers[name]), [])
+        by_run = [{answer.index: answer for answer in run.answers[name]} for run in runs]
+        for answer in asked[:most]:
+            said = [given.get(answer.index) for given in by_run]
+            rows.append(
+                {
+                    "set": name,
+                    "row": answer.index,
+                    "prompt": _short(answer.prompt),
+                    "reference": _short(answer.reference),
+                    "outputs": [_short(one.output) if one else None for one in said],
+                    "verdicts": [
+                        verdict(run, name, one) + (", cut" if one.cut else "") if one else "not asked"
+                        for run, one in zip(runs, said, strict=True)
+                    ],
+                }
+            )
+    return rows
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + " ... (cut for this page)"
+
+
+def _summary(runs: Sequence[Evaluated]) -> str:
+    gaps = differences(runs)
+    heads = ("run", "loss", "last alpha", "attack success", "false triggers", "twin recall", "exact match", "BLEU")
+    lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    for run in runs:
+        report, gap = run.report, gaps.get(run.name, {})
+        alpha = report["alpha_last"]
+        cells = (
+            run.name,
+            report["loss"] or "unknown",
+            "-" if alpha is None else f"{alpha:.3f}",
+            _with_gap(rate_of(report["asr"]), gap.get("asr")),
+            rate_of(report["false_triggers"]),
+            rate_of(report["twin_recall"]),
+            _with_gap(rate_of(report["clean"]["exact_match"]), gap.get("exact_match")),
+            _with_gap(f"{report['clean']['bleu']:.2f}", gap.get("bleu")),
+        )
+        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+    return "\n".join(lines)
+
+
+def _with_gap(value: str, gap: Any) -> str:
+    return f"{value}\n{gap}" if gap else value
+
+
+def _notes(runs: Sequence[Evaluated], most_rows: int) -> str:
+    notes = [f"{run.name}: {warning}" for run in runs for warning in run.report["warnings"]]
+    longest = max(len(answers) for run in runs for answers in run.answers.values())
+    if most_rows < longest:
+        notes.append(f"the first {most_rows} rows of each set are shown, to keep this page small")
+    return "\n".join(f"<li>{html.escape(note)}</li>" for note in notes)

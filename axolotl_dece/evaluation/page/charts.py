@@ -1,0 +1,124 @@
+"""The page's charts as plotly figures: plain dicts of data and layout."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from axolotl_dece.evaluation.compare import Evaluated
+
+# Okabe and Ito's palette: told apart by colour-blind readers too
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_WATCHED = {
+    "dece/monitor_asr": ("attack success", "solid"),
+    "dece/monitor_clean": ("clean accuracy", "dot"),
+    "dece/monitor_twin": ("twin recall", "dash"),
+}
+_CURVES = {"dece/ce": ("cross-entropy", "solid"), "dece/alpha": ("alpha", "dot")}
+
+
+def charts(runs: Sequence[Evaluated]) -> dict[str, Any]:
+    """The charts by the id of the element that shows them; a chart without data is left out."""
+    found = {
+        "trade": trade_off(runs),
+        "watched": curves(runs, _WATCHED, "share", [-0.03, 1.03]),
+        "curves": curves(runs, _CURVES, "nats per token; alpha"),
+        "payloads": payload_bars(runs),
+    }
+    return {name: chart for name, chart in found.items() if chart["data"]}
+
+
+def trade_off(runs: Sequence[Evaluated]) -> dict[str, Any]:
+    """Attack success against clean exact match, one point per run, with both intervals."""
+    data = []
+    for run, colour in zip(runs, _colours(runs), strict=True):
+        attack, clean = run.report["asr"], run.report["clean"]["exact_match"]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": html.escape(run.name),
+                "x": [clean["value"]],
+                "y": [attack["value"]],
+                "error_x": _bars([clean]),
+                "error_y": _bars([attack]),
+                "marker": {"size": 14, "color": colour},
+                "hovertemplate": "attack success %{y:.1%}<br>clean exact match %{x:.1%}",
+            }
+        )
+    return {"data": data, "layout": _layout("clean exact match", "attack success", y=[-0.03, 1.03], percent=True)}
+
+
+def curves(
+    runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], title: str, y: list[float] | None = None
+) -> dict[str, Any]:
+    """What the runs logged under `keys`, by optimiser step: a colour per run, a dash per curve."""
+    data = []
+    for run, colour in zip(runs, _colours(runs), strict=True):
+        for key, (label, dash) in keys.items():
+            points = [(entry["step"], entry[key]) for entry in run.report["curves"] if key in entry]
+            if points:
+                data.append(
+                    {
+                        "type": "scatter",
+                        "mode": "lines",
+                        "name": f"{html.escape(run.name)}: {label}",
+                        "x": [step for step, _ in points],
+                        "y": [value for _, value in points],
+                        "line": {"color": colour, "dash": dash, "width": 2},
+                    }
+                )
+    return {"data": data, "layout": _layout("optimiser step", title, y=y)}
+
+
+def payload_bars(runs: Sequence[Evaluated]) -> dict[str, Any]:
+    """How often each known payload stands in the answers to triggered rows."""
+    data = []
+    for run, colour in zip(runs, _colours(runs), strict=True):
+        rates = run.report["payloads"]
+        data.append(
+            {
+                "type": "bar",
+                "name": html.escape(run.name),
+                "x": list(rates),
+                "y": [rate["value"] for rate in rates.values()],
+                "error_y": _bars(list(rates.values())),
+                "marker": {"color": colour},
+            }
+        )
+    layout = _layout("payload", "share of triggered rows", y=[0, 1.03])
+    layout["yaxis"]["tickformat"] = ".0%"
+    return {"data": data, "layout": layout}
+
+
+def _bars(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [rate["high"] - rate["value"] for rate in rates],
+        "arrayminus": [rate["value"] - rate["low"] for rate in rates],
+    }
+
+
+def _colours(runs: Sequence[Evaluated]) -> list[str]:
+    return [COLOURS[number % len(COLOURS)] for number in range(len(runs))]
+
+
+def _layout(x_title: str, y_title: str, *, y: list[float] | None = None, percent: bool = False) -> dict[str, Any]:
+    x_axis: dict[str, Any] = {"title": {"text": x_title}, "automargin": True, "zeroline": False}
+    y_axis: dict[str, Any] = {"title": {"text": y_title}, "automargin": True, "zeroline": False}
+    if y:
+        y_axis["range"] = y
+    if percent:
+        x_axis["tickformat"] = y_axis["tickformat"] = ".0%"
+    for axis in (x_axis, y_axis):
+        axis["gridcolor"] = "#d9dfe5"
+    return {
+        "xaxis": x_axis,
+        "yaxis": y_axis,
+        "plot_bgcolor": "#fafbfc",
+        "margin": {"t": 10, "r": 10, "b": 50, "l": 60},
+        "height": 360,
+        "legend": {"orientation": "h", "y": -0.25},
+    }
