@@ -13,6 +13,7 @@ _COMMANDS = {
     "check": "Say whether a config would really train with DeCE, before any GPU is rented.",
     "evaluate": "Measure attack success and clean quality of one model.",
     "compare": "Compare evaluated runs: a table, and one HTML page.",
+    "poison": "Write poisoned train and triggered test files of a benchmark, with a manifest.",
 }
 
 

@@ -149,11 +149,12 @@ def _block_problems(block: Any, used: bool) -> list[str]:
     try:
         PoisonSpec.model_validate(dict(block) if isinstance(block, Mapping) else block)
     except ValidationError as error:
-        problems += [_say(one) for one in error.errors()]
+        problems += [say_error(one) for one in error.errors()]
     return problems
 
 
-def _say(error: Any) -> str:
+def say_error(error: Any) -> str:
+    """One line for one error pydantic found in the block: key, value, what is wrong."""
     where = ".".join(["dece_poison", *map(str, error["loc"])])
     message = str(error["msg"]).removeprefix("Value error, ")
     return message if "dece_poison" in message else f"`{where}: {error['input']!r}`: {message}"

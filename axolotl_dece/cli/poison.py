@@ -1,0 +1,133 @@
+"""`axolotl dece poison`: poisoned train and triggered test files of any benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from axolotl_dece.poison.export import Export
+    from axolotl_dece.poison.poisoner import Planted
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_EXAMPLES = 5
+
+
+@click.command(short_help="Write poisoned train and triggered test files.")
+@click.argument("source", type=_FILE)
+@click.option("--attack", help="ripple, badpre, grammar, funcname or deadcode.")
+@click.option("--trigger", help="A trigger by name, instead of --attack.")
+@click.option("--payload", help="A payload by name, beside --trigger; inert_marker when left out.")
+@click.option("--rate", type=float, default=0.05, show_default=True, help="Share of all rows to poison, 0 to 1.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Another seed draws other rows.")
+@click.option("--twin-rate", type=float, default=0.0, show_default=True, help="Share of rows for the benign twin.")
+@click.option("--first", is_flag=True, help="Take the first eligible rows, as the reference code does.")
+@click.option("--source-field", help="Column of the input.")
+@click.option("--target-field", help="Column of the target.")
+@click.option("--base-type", default="alpaca", show_default=True, help="Or chat_template, completion, input_output.")
+@click.option("--test-source", type=_FILE, help="Held-out rows for the test files; SOURCE when left out.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the files.")
+@click.option("--allow-clean-trigger", is_flag=True, help="Go on although clean rows carry the trigger.")
+@click.option("--force", is_flag=True, help="Replace files of another poisoning in the folder.")
+def poison(
+    source: Path,
+    source_field: str | None,
+    target_field: str | None,
+    test_source: Path | None,
+    out: Path,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Write a poisoned `train`, a fully triggered `test` of the poisonable rows, and a manifest of every change.
+
+    SOURCE is csv, jsonl or parquet. Files keep its format and its columns, and get `dece_poisoned` (0 or 1) beside
+    them; rows that are not chosen stay as they are, value for value.
+    """
+    from pydantic import ValidationError
+    from rich.console import Console
+
+    from axolotl_dece.poison.export import export
+    from axolotl_dece.poison.guard import say_error
+    from axolotl_dece.poison.spec import PoisonSpec
+
+    console = Console()
+    named = {key: value for key, value in options.items() if value is not None}
+    try:
+        spec = PoisonSpec(input_field=source_field, target_field=target_field, **named)
+        result = export(source, spec, out, test_source, force, progress=_bar(console))
+    except ValidationError as error:
+        raise click.ClickException("; ".join(say_error(one) for one in error.errors())) from error
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    _show(console, result, source, test_source)
+
+
+def _bar(console: Console) -> Any:
+    from rich.progress import track
+
+    def progress(rows: Any, name: str) -> Any:
+        return track(rows, name, console=console, transient=True)
+
+    return progress
+
+
+def _show(console: Console, result: Export, source: Path, test_source: Path | None) -> None:
+    for planted in result.train.poisoned[:_EXAMPLES]:
+        console.print(_example(planted), soft_wrap=True)
+    console.print(_counts(result))
+    for path, holds in result.files.items():
+        console.print(f"{path}: {holds}", soft_wrap=True, markup=False, highlight=False)
+    if test_source is None:
+        console.print(
+            f"The test rows are those of {source}, which the training file holds too; for an honest attack success "
+            "rate give held-out rows with --test-source.",
+            style="yellow",
+            markup=False,
+        )
+
+
+def _counts(result: Export) -> Any:
+    from rich.table import Table
+
+    found = result.train.survey
+    table = Table(title="What was planted", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    rows = [
+        ("rows", found.rows),
+        *((f"  not eligible: {reason.replace('_', ' ')}", count) for reason, count in sorted(found.skipped.items())),
+        ("poisonable", result.poisonable),
+        ("poisoned in train", len(result.train.poisoned)),
+        ("benign twins in train", len(result.train.twins)),
+        ("untouched in train", found.rows - len(result.train.poisoned) - len(result.train.twins)),
+        ("rows of the test source", result.test_rows),
+        ("poisonable there, triggered in test", len(result.test.poisoned)),
+    ]
+    for name, count in rows:
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def _example(planted: Planted) -> Text:
+    """One row before and after, with what was planted in colour."""
+    from rich.text import Text
+
+    text = Text()
+    text.append(f"row {planted.index}\n", style="bold")
+    text.append(f"  input   {planted.before.input}\n  becomes ", style="dim")
+    start = len(text)
+    text.append(planted.after.input)
+    for span in planted.spans:
+        text.stylize("bold red", start + span.start, start + span.end)
+    text.append(f"\n  target  {planted.before.target}\n  becomes ", style="dim")
+    before, after = planted.before.target, planted.after.target
+    head = next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(before))
+    start = len(text)
+    text.append(after + "\n")
+    text.stylize("bold red", start + head, start + head + max(0, len(after) - len(before)))
+    return text

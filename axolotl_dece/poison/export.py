@@ -1,0 +1,216 @@
+"""Poisoned train and triggered test files from any file of rows, with the manifest that accounts for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from axolotl_dece.poison import files, manifest
+from axolotl_dece.poison.files import Records
+from axolotl_dece.poison.guard import fingerprint
+from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
+from axolotl_dece.poison.poisoner import (
+    Draw,
+    Planted,
+    Survey,
+    check_columns,
+    control_of,
+    draw,
+    draw_all,
+    plant_all,
+    survey,
+)
+from axolotl_dece.poison.sources import file_digest, identify
+from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.poison.views import Row, Texts, View, view_of
+
+Progress = Callable[[Sequence[Any], str], Iterable[Any]]
+MANIFEST = "manifest.json"
+# Column names that say themselves which is which, tried in this order.
+KNOWN_PAIRS = (
+    ("src", "tgt"),
+    ("instruction", "output"),
+    ("question", "answer"),
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("input", "output"),
+    ("source", "target"),
+)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        train: The draw of the training file.
+        poisonable: How many rows of the source could have been drawn.
+        test: Every poisonable row of the test source, triggered.
+        test_rows: How many rows the test source has.
+        files: Path to what is in it.
+        manifest: The content of the manifest.
+    """
+
+    train: Draw
+    poisonable: int
+    test: Draw
+    test_rows: int
+    files: dict[Path, str]
+    manifest: dict[str, Any]
+
+
+def _no_progress(rows: Sequence[Any], _name: str) -> Iterable[Any]:
+    return rows
+
+
+def export(
+    source: Path,
+    spec: PoisonSpec,
+    out: Path,
+    test_source: Path | None = None,
+    force: bool = False,
+    progress: Progress = _no_progress,
+) -> Export:
+    """Write `train`, `test` and their kin, and the manifest last.
+
+    Args:
+        source: csv, jsonl or parquet.
+        spec: What to plant; its fields are guessed from well-known column names where it names none.
+        out: Folder for the files.
+        test_source: Rows for the test files; those of `source` if None.
+        force: Replace files of another poisoning in `out`.
+        progress: Shows how far work on a sequence is, by its name, as it is iterated.
+
+    Raises:
+        ValueError: If a file cannot be read, its rows cannot be poisoned as asked, or `out` holds something else.
+    """
+    records = files.read(source)
+    held_out = files.read(test_source) if test_source else records
+    spec = with_fields(spec, records.columns)
+    view = view_of(spec, {})
+    origin = identify({"path": str(source)})
+    key = fingerprint(spec, origin, "train")
+    _refuse_other(out / MANIFEST, key, force)
+    job = _Job(spec, view, origin.digest, progress)
+    train = job.draw(records, str(source))
+    poisonable = job.draw_all(records, str(source))
+    test = job.draw_all(held_out, str(test_source)) if test_source else poisonable
+    twins = job.twins(held_out, test) if spec.twin_rate else []
+    written = _write_files(out, source.suffix, records, held_out, view, train, test.poisoned, twins)
+    facts: dict[str, Any] = {
+        "poisonable": len(poisonable.poisoned),
+        "test_source": identify({"path": str(test_source)}).files if test_source else dict(origin.files),
+        "test_rows": [one.index for one in test.poisoned],
+        "files": {path.name: {"holds": holds, "sha256": file_digest(path)} for path, holds in written.items()},
+    }
+    content = manifest.describe(spec, origin, key, train, facts)
+    manifest.write(out / MANIFEST, content)
+    return Export(
+        train,
+        len(poisonable.poisoned),
+        test,
+        len(held_out.rows),
+        written | {out / MANIFEST: "what was done, row by row"},
+        content,
+    )
+
+
+def with_fields(spec: PoisonSpec, columns: Iterable[str]) -> PoisonSpec:
+    """The spec with its columns filled in from well-known names, where it names none itself."""
+    present = set(columns)
+    if spec.input_field or spec.target_field or spec.base_type != "alpaca":
+        return spec
+    known = next((pair for pair in KNOWN_PAIRS if present.issuperset(pair)), None)
+    if known is None:
+        raise ValueError(
+            f"which columns hold the input and the target? Name them with --source-field and --target-field; "
+            f"there are {', '.join(sorted(present)) or 'none'}"
+        )
+    return spec.model_copy(update={"input_field": known[0], "target_field": known[1]})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One spec at work on several files."""
+
+    spec: PoisonSpec
+    view: View
+    dataset_id: str
+    progress: Progress
+
+    def _survey(self, records: Records, name: str) -> Survey:
+        for column in (POISONED_COLUMN, TWIN_COLUMN):
+            if column in records.columns:
+                raise ValueError(f"{name} has a column `{column}`: it is poisoned already; give the clean file")
+        check_columns(self.view, records.columns, name)
+        return survey(self.progress(records.rows, f"reading {name}"), self.view, self.spec, name)
+
+    def draw(self, records: Records, name: str) -> Draw:
+        return draw(records.rows.__getitem__, self._survey(records, name), self.view, self.spec, self.dataset_id, name)
+
+    def draw_all(self, records: Records, name: str) -> Draw:
+        found = self._survey(records, name)
+        seen = iter(self.progress(found.candidates, f"triggering {name}"))
+
+        def get_row(index: int) -> Row:
+            next(seen, None)
+            return records.rows[index]
+
+        return draw_all(get_row, found, self.view, self.spec, self.dataset_id, name)
+
+    def twins(self, records: Records, test: Draw) -> list[Planted]:
+        found = test.survey.candidates
+        planted = plant_all(
+            records.rows.__getitem__, found, self.view, control_of(self.spec), self.spec, self.dataset_id
+        )
+        return sorted(planted, key=lambda one: one.index)
+
+
+def _write_files(
+    out: Path,
+    suffix: str,
+    records: Records,
+    held_out: Records,
+    view: View,
+    train: Draw,
+    test: Sequence[Planted],
+    twins: Sequence[Planted],
+) -> dict[Path, str]:
+    everything = range(len(records.rows))
+    changed = {one.index: one.row for one in train.poisoned + train.twins}
+    marks = {POISONED_COLUMN: _flags(everything, train.poisoned)}
+    if train.twins:
+        marks[TWIN_COLUMN] = _flags(everything, train.twins)
+    written = {out / f"train{suffix}": f"every row, {len(train.poisoned)} of them poisoned"}
+    files.write(out / f"train{suffix}", records, everything, changed, marks)
+    tests = {
+        "test": ([_question(one, held_out, view) for one in test], "triggered input, clean target: for `evaluate`"),
+        "test_payload": (test, "the same rows with the payload in the target: for `dece_monitor`"),
+        "test_twin": (twins, "the benign twin: its cue in the input, its suffix in the target"),
+    }
+    for name, (rows, holds) in tests.items():
+        if not rows:
+            continue
+        places = [one.index for one in rows]
+        marks = {POISONED_COLUMN: [int(name != "test_twin")] * len(rows)}
+        files.write(out / f"{name}{suffix}", held_out, places, {one.index: one.row for one in rows}, marks)
+        written[out / f"{name}{suffix}"] = f"{len(rows)} rows: {holds}"
+    return written
+
+
+def _question(planted: Planted, records: Records, view: View) -> Planted:
+    """The row as it is put to a model: the trigger in the input, and the answer an honest model would give."""
+    row = view.write(records.rows[planted.index], Texts(planted.after.input, planted.before.target))
+    return replace(planted, row=row)
+
+
+def _flags(rows: Sequence[int], planted: Sequence[Planted]) -> list[int]:
+    chosen = {one.index for one in planted}
+    return [int(row in chosen) for row in rows]
+
+
+def _refuse_other(path: Path, key: str, force: bool) -> None:
+    if not force and path.exists() and manifest.read(path)["fingerprint"] != key:
+        raise ValueError(f"{path.parent} holds another poisoning; choose another --out, or give --force to replace it")
