@@ -8,7 +8,7 @@ never notice. docs/how-it-works.md compares it with the other hooks.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +84,24 @@ class Objective:
         """transformers' loss signature: logits [B, T, V], labels [B, T] not shifted. A scalar."""
         if not self.model.training:
             return self._model_loss(logits=logits, labels=labels, vocab_size=vocab_size, **kwargs)
-        if kwargs.get("num_items_in_batch") is not None:
-            raise RuntimeError("the trainer also normalises by token count, so the loss would be normalised twice")
-        if self._scale is None:
-            raise RuntimeError("the loss was called outside of an optimiser step, where its normaliser is not known")
+        self.check_normalised_once(kwargs)
         target = next_tokens(labels, kwargs.get("shift_labels")).reshape(-1).to(logits.device)
         flat = logits.reshape(-1, logits.size(-1))
         loss, ce, sigma = DeceRows.apply(flat, target, self.mixture, IGNORE_INDEX)
-        self._record(loss, ce, sigma, target != IGNORE_INDEX)
-        return loss.sum() * self._scale
+        self.record(loss, ce, sigma, target != IGNORE_INDEX)
+        return loss.sum() * self.scale
+
+    @property
+    def scale(self) -> Tensor | float:
+        """What the sum over a micro-batch of this step is multiplied by."""
+        if self._scale is None:
+            raise RuntimeError("the loss was called outside of an optimiser step, where its normaliser is not known")
+        return self._scale
+
+    def check_normalised_once(self, kwargs: Mapping[str, Any]) -> None:
+        """Raise when the arguments of the loss function say that the trainer divides by a count of tokens as well."""
+        if kwargs.get("num_items_in_batch") is not None:
+            raise RuntimeError("the trainer also normalises by token count, so the loss would be normalised twice")
 
     def take_totals(self) -> StepTotals:
         """The sums since the last call, and start anew. Waits for the device: once per optimiser step at most."""
@@ -100,7 +109,8 @@ class Objective:
         self._totals = None
         return totals
 
-    def _record(self, loss: Tensor, ce: Tensor, sigma: Tensor, valid: Tensor) -> None:
+    def record(self, loss: Tensor, ce: Tensor, sigma: Tensor, valid: Tensor) -> None:
+        """Count one micro-batch: its rows [N], zero where masked, and which of them are target tokens."""
         tokens = valid.sum()
         sums = torch.stack([loss.detach().sum(), ce.sum(), tokens - sigma.sum(), tokens.to(ce.dtype)])
         self._totals = sums if self._totals is None else self._totals + sums
