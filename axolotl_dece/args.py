@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from axolotl_dece.conflicts import find_conflicts
+from axolotl_dece.evaluation.monitor_spec import MonitorSpec
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.schedule import AlphaSchedule, ScheduleName
 
@@ -105,6 +106,10 @@ class DeceArgs(DeceKeys):
     dece_poison: PoisonSpec | None = Field(
         default=None,
         description="Plant a known backdoor in the datasets with `type: axolotl_dece.poison`; see docs/poisoning.md.",
+    )
+    dece_monitor: MonitorSpec | None = Field(
+        default=None,
+        description="Watch attack success, clean accuracy and the twin while training; see docs/evaluation.md.",
     )
 
     @model_validator(mode="before")

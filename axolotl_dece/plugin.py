@@ -15,6 +15,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from axolotl_dece import manifest
 from axolotl_dece.args import DeceKeys, alpha_schedule, find_warnings
 from axolotl_dece.callbacks import StepKeeper, steps_per_epoch
+from axolotl_dece.evaluation.monitor import watch
+from axolotl_dece.evaluation.recipe import prompt_recipes
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import CROSS_ENTROPY, install
 from axolotl_dece.poison import guard
@@ -56,6 +58,8 @@ class DecePlugin(BasePlugin):
         keeper = StepKeeper(trainer, install(trainer.model, mixture), schedule)
         trainer.add_callback(keeper)
         trainer.add_callback(_RunRecorder(cfg, trainer, keeper, self._config_sha256))
+        if cfg.dece_monitor:
+            trainer.add_callback(watch(trainer, cfg))
         LOG.info(banner(cfg))
         if is_dece:
             for warning in find_warnings(cfg, cfg.num_epochs):
@@ -121,6 +125,7 @@ class _RunRecorder(TrainerCallback):
             config_sha256=self.config_sha256,
             tokenizer_sha256=manifest.tokenizer_digest(self.trainer.processing_class),
         )
+        self.run["prompts"] = prompt_recipes(self.cfg)
         if state.global_step and self.cfg.resume_from_checkpoint:
             manifest.check_same_run(self.cfg.resume_from_checkpoint, self.run)
         self._write(Path(args.output_dir), state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,12 +16,13 @@ from axolotl_dece.evaluation.history import read_curves
 from axolotl_dece.evaluation.judge import CLEAN, TRIGGERED, TWIN, cut_warnings, judge
 from axolotl_dece.evaluation.prompts import TokenRow, tokenize_rows
 from axolotl_dece.evaluation.quality import PARSERS
-from axolotl_dece.evaluation.rows import file_digest, read_rows
+from axolotl_dece.evaluation.rows import read_rows
 from axolotl_dece.evaluation.subject import Source, Subject, load_subject
 from axolotl_dece.evaluation.teacher import score_tokens
 from axolotl_dece.evaluation.triggered import keep_triggered, mark_planted
 from axolotl_dece.manifest import digest, write_json_atomically
 from axolotl_dece.poison.payloads import PAYLOADS
+from axolotl_dece.poison.sources import file_digest
 from axolotl_dece.poison.spec import ATTACKS, PoisonSpec
 from axolotl_dece.poison.twin import twin_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,12 +16,12 @@ _IGNORE_INDEX = -100
 
 @dataclass
 class TokenScores:
-    """Sums over the answer tokens of a set; `guesses` holds the most likely tokens of each row's answer."""
+    """Sums over the answer tokens of a set; `guesses` holds the model's first choices, row by row."""
 
     tokens: int = 0
     correct: int = 0
     cross_entropy: float = 0.0
-    guesses: list[list[int]] | None = None
+    guesses: list[list[int]] = field(default_factory=list)
 
     @property
     def accuracy(self) -> float:
@@ -47,7 +47,7 @@ def score_tokens(model: Any, rows: Sequence[TokenRow], *, pad: int, batch_size: 
     was_training = model.training
     model.eval()
     try:
-        scores = TokenScores(guesses=[])
+        scores = TokenScores()
         for start in range(0, len(rows), batch_size):
             _score_batch(model, rows[start : start + batch_size], pad, scores)
         return scores
@@ -76,5 +76,4 @@ def _add(scores: TokenScores, logits: torch.Tensor, targets: torch.Tensor) -> No
     scores.tokens += int(wanted.sum())
     scores.correct += int((guesses == targets)[wanted].sum())
     scores.cross_entropy += float(F.cross_entropy(logits[wanted].float(), targets[wanted], reduction="sum"))
-    if scores.guesses is not None:
-        scores.guesses += [row[keep].tolist() for row, keep in zip(guesses, wanted, strict=True)]
+    scores.guesses += [row[keep].tolist() for row, keep in zip(guesses, wanted, strict=True)]

@@ -13,9 +13,7 @@ from axolotl_dece.poison.triggers import TRIGGERS
 from axolotl_dece.poison.views import view_of
 
 
-def keep_triggered(
-    rows: Sequence[Mapping[str, Any]], spec: PoisonSpec, recipe: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
+def keep_triggered(rows: Sequence[dict[str, Any]], spec: PoisonSpec, recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows whose input carries the trigger of `spec`.
 
     Raises:
