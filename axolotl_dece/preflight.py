@@ -69,23 +69,16 @@ def read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
     return content, loader.duplicates
 
 
-def inspect_config(raw: Mapping[str, Any], duplicates: list[str]) -> Iterator[Finding]:
-    """All findings about a raw config, in the order a person would ask."""
-    yield from (Finding("error", text) for text in duplicates)
-    yield from _plugin_findings(raw)
-    yield from _version_findings()
-    problems = _loss_problems(raw)
-    yield from (Finding("error", text) for text in problems)
-    if raw.get("loss") == "ce":
-        yield Finding("error", "`loss: ce` trains plain cross-entropy, on purpose; write `loss: dece` to use DeCE")
-    if problems or raw.get("loss") != "dece":
-        return
-    yield from _axolotl_findings(raw)
-    keys = DeceKeys.model_validate(raw).model_dump()
-    yield from (Finding("warning", text) for text in find_warnings(keys, raw.get("num_epochs")))
-    yield Finding("ok", _say_alphas(keys, raw))
-    yield _logits_memory(raw)
-    yield _third_line(raw)
+def inspect_config(raw: Mapping[str, Any], duplicates: list[str]) -> list[Finding]:
+    """All findings about a raw config; a stage is entered only when the one before it found no error."""
+    findings = [Finding("error", text) for text in duplicates]
+    stages = ((_plugin_findings, _version_findings, _loss_findings), (_axolotl_findings,), (_plan_findings,))
+    for stage in stages:
+        for ask in stage:
+            findings += ask(raw)
+        if any(finding.level == "error" for finding in findings):
+            break
+    return findings
 
 
 def _plugin_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
@@ -108,7 +101,7 @@ def _import_finding(name: str) -> Finding:
     return Finding("ok", f"plugin `{name}` is listed and importable")
 
 
-def _version_findings() -> Iterator[Finding]:
+def _version_findings(_: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         needed = [Requirement(line) for line in requires("axolotl-dece") or []]
     except PackageNotFoundError:
@@ -123,10 +116,12 @@ def _version_findings() -> Iterator[Finding]:
         yield Finding("ok" if inside else "error", text)
 
 
-def _loss_problems(raw: Mapping[str, Any]) -> list[str]:
+def _loss_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
     from axolotl.utils.schemas.config import AxolotlInputConfig
 
-    return find_problems(raw, set(AxolotlInputConfig.model_fields))
+    yield from (Finding("error", text) for text in find_problems(raw, set(AxolotlInputConfig.model_fields)))
+    if raw.get("loss") == "ce":
+        yield Finding("error", "`loss: ce` trains plain cross-entropy, on purpose; write `loss: dece` to use DeCE")
 
 
 def _axolotl_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
@@ -142,6 +137,14 @@ def _axolotl_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("error", f"axolotl refuses this config: {error}")
     else:
         yield Finding("ok", "axolotl accepts this config")
+
+
+def _plan_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
+    keys = DeceKeys.model_validate(raw).model_dump()
+    yield Finding("ok", _say_alphas(keys, raw))
+    yield from (Finding("warning", text) for text in find_warnings(keys, raw.get("num_epochs")))
+    yield _logits_memory(raw)
+    yield _third_line(raw)
 
 
 def _say_alphas(keys: Mapping[str, Any], raw: Mapping[str, Any]) -> str:

@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from axolotl.core.trainers.base import AxolotlTrainer
-from axolotl.integrations.base import PluginManager
 
 from axolotl_dece.args import PLUGIN
+from axolotl_dece.callbacks import StepKeeper
 
 
 class Required(AxolotlTrainer):
-    """axolotl's own trainer, unchanged, that refuses to exist without the plugin."""
+    """axolotl's own trainer, unchanged, that refuses to train without the plugin."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        manager = PluginManager.get_instance()
-        if PLUGIN not in ((manager.cfg and manager.cfg.plugins) or []):
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as axolotl does; ValueError where the plugin has not installed its objective in this trainer."""
+        if not any(isinstance(callback, StepKeeper) for callback in self.callback_handler.callbacks):
             raise ValueError(
                 f"this config says `trainer_cls: axolotl_dece.Required`, but `{PLUGIN}` is not in `plugins`, so DeCE "
                 f"would be off; add `plugins: [{PLUGIN}]` and `loss: dece`"
             )
-        super().__init__(*args, **kwargs)
+        return super().train(*args, **kwargs)

@@ -23,7 +23,7 @@ def check(config: Path) -> None:
         raw, duplicates = read_config(config)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    findings = list(inspect_config(raw, duplicates))
+    findings = inspect_config(raw, duplicates)
     table = Table.grid(padding=(0, 2))
     for finding in findings:
         table.add_row(_MARKS[finding.level], escape(finding.text))

@@ -1,0 +1,148 @@
+"""Every known way in which DeCE would not be what trains the model: each ends with an error that names the culprit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import axolotl_dece
+from tests.tiny import LORA, base_config, run_cli, save_config, train
+
+CUT = "axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"
+LIGER = "axolotl.integrations.liger.LigerPlugin"
+DIFFUSION = "axolotl.integrations.diffusion.DiffusionPlugin"
+OURS = "axolotl_dece.DecePlugin"
+
+REFUSED_BEFORE_LOADING = {
+    "misspelt key": ({"dece_alpha_fnal": 0.5}, "did you mean `dece_alpha_final`"),
+    "misspelt loss key": ({"loss": None, "los": "dece"}, "did you mean `loss`"),
+    "other frameworks' spelling": ({"loss": None, "use_dece": True}, "write `loss: dece`"),
+    "wrong case": ({"loss": "DeCE"}, "write `loss: dece`"),
+    "no loss at all": ({"loss": None}, "`loss` is not set"),
+    "preference tuning": ({"rl": "dpo"}, "`rl: dpo` conflicts"),
+    "reward model": ({"reward_model": True}, "`reward_model: True` conflicts"),
+    "orpo": ({"orpo_alpha": 0.1}, "`orpo_alpha: 0.1` conflicts"),
+    "eaft": ({"use_eaft": True}, "`use_eaft: True` conflicts"),
+    "dft": ({"use_dft": True}, "`use_dft: True` conflicts"),
+    "smoothing by the trainer": ({"label_smoothing_factor": 0.1}, "set `dece_label_smoothing`"),
+    "chunked CE": ({"chunked_cross_entropy": True}, "`chunked_cross_entropy: True` conflicts"),
+    "cut CE by its plugin": ({"plugins": [OURS, CUT]}, "CutCrossEntropyPlugin"),
+    "Liger CE": ({"plugins": [OURS, LIGER], "liger_cross_entropy": True}, "`liger_cross_entropy: True`"),
+    "Liger FLCE": (
+        {"plugins": [OURS, LIGER], "liger_fused_linear_cross_entropy": True},
+        "`liger_fused_linear_cross_entropy: True`",
+    ),
+    "distillation": ({"kd_trainer": True}, "`kd_trainer: True` conflicts"),
+    "diffusion by its plugin": ({"plugins": [OURS, DIFFUSION]}, "DiffusionPlugin"),
+    "context parallel": ({"context_parallel_size": 2}, "`context_parallel_size: 2` conflicts"),
+    "tensor parallel": ({"tensor_parallel_size": 2}, "`tensor_parallel_size: 2` conflicts"),
+    "epoch schedule on a stream": (
+        {"streaming": True, "max_steps": 4, "dece_alpha_schedule": "epoch"},
+        "use `dece_alpha_schedule: linear`",
+    ),
+    "alpha that never leaves 1": ({"dece_alpha_final": 1.0}, "must be less than 1"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED_BEFORE_LOADING.values(), ids=REFUSED_BEFORE_LOADING.keys())
+def test_refused_before_anything_is_loaded(workspace: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match="axolotl-dece") as error:
+        train(workspace, base_config(workspace, **changes))
+    assert message in str(error.value)
+    assert not (workspace / "out").exists()
+    assert not (workspace / "prepared").exists()
+
+
+REFUSED_BEFORE_TRAINING = {
+    "another loss function": ({"plugins": ["tests.plugins.SetLossFunction", OURS]}, "compute_loss_func"),
+    "another trainer": ({"plugins": ["tests.plugins.OwnTrainer", OURS]}, "tests.plugins._OwnLossTrainer"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("changes", "message"), REFUSED_BEFORE_TRAINING.values(), ids=REFUSED_BEFORE_TRAINING.keys())
+def test_refused_before_training_begins(workspace: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        train(workspace, base_config(workspace, **changes))
+    assert not (workspace / "out" / "dece_run.json").exists()
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_taken_away_in_the_middle_stops_the_run_at_that_step(workspace: Path) -> None:
+    config = base_config(workspace, plugins=[OURS, "tests.plugins.TakeTheLossAway"])
+    with pytest.raises(RuntimeError, match="step 3: the loss of axolotl-dece was called 0 times for 1 micro-batches"):
+        train(workspace, config)
+
+
+@pytest.mark.slow
+def test_a_loss_function_that_comes_after_our_check_stops_the_first_step(workspace: Path) -> None:
+    config = base_config(workspace, plugins=[OURS, "tests.plugins.SetLossFunction"])
+    with pytest.raises(RuntimeError, match="step 1: the loss of axolotl-dece was called 0 times"):
+        train(workspace, config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plugins", "message"),
+    [(None, "is not in `plugins`"), (["tests.plugins.RememberStart"], "is not in `plugins`")],
+    ids=["no plugins", "other plugins only"],
+)
+def test_required_refuses_to_train_where_the_plugin_is_not_listed(
+    workspace: Path, plugins: list[str] | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(workspace, base_config(workspace, plugins=plugins, trainer_cls="axolotl_dece.Required"))
+
+
+def test_required_refuses_to_train_where_the_package_is_missing(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "axolotl_dece", None)
+    with pytest.raises(ValueError, match=r"Failed to load custom trainer class 'axolotl_dece\.Required'"):
+        train(workspace, base_config(workspace, plugins=None, trainer_cls="axolotl_dece.Required"))
+
+
+def test_a_package_that_cannot_be_imported_stops_axolotl(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """axolotl swallows ImportError from plugins and trains plain cross-entropy; RuntimeError it does not."""
+    monkeypatch.setitem(sys.modules, "axolotl_dece.callbacks", None)
+    monkeypatch.delitem(sys.modules, "axolotl_dece.plugin", raising=False)
+    monkeypatch.delattr(axolotl_dece, "plugin", raising=False)
+    with pytest.raises(RuntimeError, match="training would go on without DeCE"):
+        train(workspace, base_config(workspace))
+
+
+def test_several_gpus_in_one_process_are_refused() -> None:
+    from axolotl.core.trainers.base import AxolotlTrainer
+
+    from axolotl_dece.plugin import check_trainer
+
+    trainer = AxolotlTrainer.__new__(AxolotlTrainer)
+    trainer.compute_loss_func, trainer.label_smoother = None, object()
+    trainer.args = type("Args", (), {"n_gpu": 2})()
+    with pytest.raises(ValueError, match="one process drives 2 GPUs") as error:
+        check_trainer(trainer)
+    assert "label_smoothing_factor" in str(error.value), "both problems are said at once"
+
+
+@pytest.mark.slow
+def test_the_command_line_ends_non_zero_with_the_message(workspace: Path) -> None:
+    config = save_config(workspace, base_config(workspace, use_eaft=True, dece_alpha_bas=0.9))
+    result = run_cli("train", str(config), "--launcher", "python")
+    assert result.returncode != 0
+    assert "`use_eaft: True` conflicts with `loss: dece`" in result.stdout + result.stderr
+    assert "did you mean `dece_alpha_base`" in result.stdout + result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch", ["axolotl train", "accelerate launch -m axolotl.cli.train"])
+def test_both_commands_of_the_readme_train_with_dece(workspace: Path, launch: str) -> None:
+    config = save_config(workspace, base_config(workspace, max_steps=3, **LORA))
+    result = subprocess.run([*launch.split(), str(config)], capture_output=True, text=True, timeout=400, check=False)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    assert result.stdout.count("DeCE is ON: alpha 1 -> 0.8 by step") == 1
+    assert json.loads((workspace / "out" / "dece_run.json").read_text())["status"] == "finished"
