@@ -20,7 +20,6 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from triton.language.extra import libdevice
 
 from axolotl_dece.loss.mixture import Mixture, longest_product
@@ -225,7 +224,7 @@ def dece_rows_kernel(
         dece_rows[(target.numel(),)](
             logits.detach(),
             logits.stride(0),
-            target,
+            target.contiguous(),
             loss,
             ce,
             sigma,
@@ -255,36 +254,6 @@ def multiply_rows_kernel(rows: Tensor, factor: Tensor) -> None:
             rows.detach(), rows.stride(0), factor, rows.size(1), BLOCK=block, num_warps=_warps(block)
         )
     torch.autograd.graph.increment_version(rows)
-
-
-class DeceOverLogits(torch.autograd.Function):
-    """`apply(logits [N, V], target [N], mixture, ignore_index, scale)` -> (scaled sum, loss, ce, sigma).
-
-    The sum is a scalar and the only differentiable output; the others are [N]. The gradient takes the place of the
-    logits, so nothing of their size is allocated; whoever still needs them is found out by autograd.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, target: Tensor, mixture: Mixture, ignore_index: int, scale: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gradient = ctx.needs_input_grad[0]
-        # in fp16 a gradient divided by the number of tokens would vanish before the loss scale arrives
-        early = None if logits.dtype == torch.float16 else scale
-        loss, ce, sigma = dece_rows_kernel(
-            logits, target, mixture, gradient=gradient, scale=early, ignore_index=ignore_index
-        )
-        ctx.save_for_backward(logits.detach(), scale)
-        ctx.mark_non_differentiable(loss, ce, sigma)
-        return loss.sum() * scale, loss, ce, sigma
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_sum: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, scale = ctx.saved_tensors
-        factor = grad_sum * scale if gradient.dtype == torch.float16 else grad_sum
-        multiply_rows_kernel(gradient, factor)
-        return gradient, None, None, None, None
 
 
 def _constants(mixture: Mixture, classes: int) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from axolotl_dece.loss.dispatch import dece_over_logits
 from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.loss.overwrite import RowStatistics, dece_over_logits
+from axolotl_dece.loss.overwrite import RowStatistics
 
 DEVICE_CHUNK_BYTES = 512 << 20
 """Logits alive at a time on a GPU: large chunks, because the weight's gradient is read and written once for each."""

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from axolotl_dece.loss.dispatch import sum_over_logits
 from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.loss.rows import DeceRows
 
 IGNORE_INDEX = -100
 
@@ -87,9 +87,9 @@ class Objective:
         self.check_normalised_once(kwargs)
         target = next_tokens(labels, kwargs.get("shift_labels")).reshape(-1).to(logits.device)
         flat = logits.reshape(-1, logits.size(-1))
-        loss, ce, sigma = DeceRows.apply(flat, target, self.mixture, IGNORE_INDEX)
-        self.record(loss, ce, sigma, target != IGNORE_INDEX)
-        return loss.sum() * self.scale
+        loss, statistics = sum_over_logits(flat, target, self.mixture, self.scale, ignore_index=IGNORE_INDEX)
+        self.record(*statistics, target != IGNORE_INDEX)
+        return loss
 
     @property
     def scale(self) -> Tensor | float:

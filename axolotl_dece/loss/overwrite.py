@@ -1,16 +1,14 @@
 """DeCE over a buffer of logits: row terms and gradient in one go, the gradient written where the logits were.
 
 The mathematics of `rows` arranged for speed: one exponential per logit, logarithms of products instead of sums of
-logarithms, blocks that stay in the cache. On a GPU with Triton it is one kernel launch. Shapes: N rows, V classes,
-R rows of a block; columns of coefficients are [R, 1].
+logarithms, blocks that stay in the cache. Shapes: N rows, V classes, R rows of a block; columns of coefficients are
+[R, 1].
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -41,46 +39,11 @@ class RowStatistics(NamedTuple):
     sigma: Tensor
 
 
-def dece_over_logits(
+@torch.no_grad()
+def overwrite_logits(
     logits: Tensor, target: Tensor, mixture: Mixture, *, gradient: bool = True, ignore_index: int = -100
 ) -> RowStatistics:
-    """Row statistics of `logits` [N, V], which are overwritten by the gradient of the sum of the losses.
-
-    Args:
-        logits: Floating point; fp64 is computed in fp64, everything else in fp32. Autograd is told that they
-            changed, so it refuses to go backward through an operation that still needed them.
-        target: Integers in [0, V) or `ignore_index`, [N].
-        mixture: alpha, label smoothing and floor of this step.
-        gradient: False leaves `logits` as they are.
-        ignore_index: Rows with this target count for nothing; their gradient is zero whatever they hold.
-    """
-    if kernel_takes(logits, mixture):
-        from axolotl_dece.loss.kernel import dece_rows_kernel
-
-        return RowStatistics(*dece_rows_kernel(logits, target, mixture, gradient=gradient, ignore_index=ignore_index))
-    return _over_logits_eager(logits.detach(), target, mixture, gradient, ignore_index)
-
-
-def kernel_takes(logits: Tensor, mixture: Mixture) -> bool:
-    """Whether the Triton kernel can do it: a GPU, Triton installed, one alpha for all rows, not fp64."""
-    return (
-        logits.is_cuda
-        and logits.dtype != torch.float64
-        and logits.stride(-1) == 1
-        and not isinstance(mixture.alpha, Tensor)
-        and _has_triton()
-    )
-
-
-@lru_cache(maxsize=1)
-def _has_triton() -> bool:
-    return find_spec("triton") is not None
-
-
-@torch.no_grad()
-def _over_logits_eager(
-    logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool, ignore_index: int
-) -> RowStatistics:
+    """`dispatch.dece_over_logits` by torch's own operations, on any device."""
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     statistics = RowStatistics(*logits.new_zeros((3, target.numel()), dtype=dtype).unbind())
     masked = target == ignore_index
@@ -101,7 +64,7 @@ def _over_logits_eager(
 
 
 def _block(logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool) -> tuple[RowStatistics, Tensor | None]:
-    """Statistics and gradient of R rows in the dtype of the arithmetic; `logits` may be used as scratch."""
+    """Statistics and gradient of R rows in the dtype of the arithmetic; with `gradient`, `logits` is scratch."""
     if _needs_logarithms(mixture):
         return _block_in_logarithms(logits, target, mixture, gradient)
     column = target[:, None]
@@ -112,7 +75,7 @@ def _block(logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool) -> 
     total_rest = torch.zeros_like(total)
     pull = None
     if weights.q_rest > 0.0:
-        log_m_rest, pull = weights.rest(p, scratch=logits)
+        log_m_rest, pull = weights.rest(p, scratch=logits if gradient else None)
         total_rest = pull.sum(dim=1, keepdim=True)
         loss, total = loss - weights.q_rest * log_m_rest, total + total_rest
     statistics = RowStatistics(loss.squeeze(1), -log_p_target.squeeze(1), sigma.squeeze(1))
@@ -170,7 +133,7 @@ class _Coefficients:
         sigma = (log_p + log_alpha - log_m).exp().to(log_p.dtype)
         return log_m, sigma.masked_fill_(log_p < floored, 0.0)
 
-    def rest(self, p: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor]:
+    def rest(self, p: Tensor, scratch: Tensor | None) -> tuple[Tensor, Tensor]:
         """Sum of log m [R, 1] and q * sigma [R, V] over the other classes; `p` is zero at the target."""
         least = self.alpha * self.floor + (1.0 - self.alpha) * self.q_rest
         slope, offset = (self.alpha / least).to(p.dtype), ((1.0 - self.alpha) * self.q_rest / least).to(p.dtype)
