@@ -19,6 +19,16 @@ from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.schedule import AlphaSchedule, ScheduleName
 
 PLUGIN = "axolotl_dece.DecePlugin"
+# What decides which weights come out; a checkpoint is resumed only under the same.
+DEFINING_KEYS = (
+    "dece_alpha_schedule",
+    "dece_alpha_base",
+    "dece_alpha_final",
+    "dece_alpha",
+    "dece_label_smoothing",
+    "dece_prob_floor",
+    "dece_poison",
+)
 
 # What users of other frameworks type, and what they mean here.
 _SYNONYMS = {
@@ -92,6 +102,19 @@ class DeceKeys(BaseModel):
         description="Probabilities below it are raised to it and get no gradient: the reference code's clamp. "
         "0 turns it off. YAML reads 1e-7 as text: write 1.0e-7.",
     )  # fmt: skip
+    dece_fused_head: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Compute the loss inside the LM head, so that the logits are never in memory as a whole. `auto`: "
+        "wherever it is proven equal, and the log says why not elsewhere; `true`: refuse to train without it.",
+    )
+    dece_poison: PoisonSpec | None = Field(
+        default=None,
+        description="Plant a known backdoor in the datasets with `type: axolotl_dece.poison`; see docs/poisoning.md.",
+    )
+    dece_monitor: MonitorSpec | None = Field(
+        default=None,
+        description="Watch attack success, clean accuracy and the twin while training; see docs/evaluation.md.",
+    )
 
 
 def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
@@ -102,15 +125,6 @@ def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
 
 class DeceArgs(DeceKeys):
     """What axolotl merges into its own config model; the raw config passes here before unknown keys are dropped."""
-
-    dece_poison: PoisonSpec | None = Field(
-        default=None,
-        description="Plant a known backdoor in the datasets with `type: axolotl_dece.poison`; see docs/poisoning.md.",
-    )
-    dece_monitor: MonitorSpec | None = Field(
-        default=None,
-        description="Watch attack success, clean accuracy and the twin while training; see docs/evaluation.md.",
-    )
 
     @model_validator(mode="before")
     @classmethod
@@ -185,7 +199,9 @@ def _wrong_values(values: Mapping[str, Any]) -> list[str]:
 
 
 def _say_wrong_value(detail: Any) -> str:
-    key, value = str(detail["loc"][0]), detail["input"]
+    key, value = ".".join(str(part) for part in detail["loc"]), detail["input"]
+    if detail["type"] in ("value_error", "extra_forbidden", "missing"):
+        return f"`{key}`: {detail['msg'].removeprefix('Value error, ')}"
     allowed = detail["msg"].removeprefix("Input should be ")
     text = f"`{key}: {value!r}` must be {allowed}"
     if isinstance(value, str) and value.lower() in ("ce", "dece"):

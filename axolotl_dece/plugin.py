@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from accelerate.utils import DistributedType
 from axolotl.core.trainers.base import AxolotlTrainer
 from axolotl.integrations.base import BasePlugin
 from axolotl.utils.dict import DictDefault
 from axolotl.utils.logging import get_logger
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer
 
 from axolotl_dece import manifest
-from axolotl_dece.args import DeceKeys, alpha_schedule, find_warnings
-from axolotl_dece.callbacks import StepKeeper, steps_per_epoch
+from axolotl_dece.args import alpha_schedule, find_warnings
+from axolotl_dece.callbacks import StepKeeper
 from axolotl_dece.evaluation.monitor import watch
-from axolotl_dece.evaluation.recipe import prompt_recipes
+from axolotl_dece.loss.eligible import Sharding, use_fused_head
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import CROSS_ENTROPY, install
 from axolotl_dece.poison import guard
 from axolotl_dece.poison.strategy import refuse_tokenised
 from axolotl_dece.poison.verify import check_ran
+from axolotl_dece.record import RunRecorder
 
 LOG = get_logger("axolotl.dece")
 
@@ -55,12 +56,14 @@ class DecePlugin(BasePlugin):
         is_dece = cfg.loss == "dece"
         schedule = alpha_schedule(cfg) if is_dece else None
         mixture = Mixture(1.0, cfg.dece_label_smoothing, cfg.dece_prob_floor) if is_dece else CROSS_ENTROPY
-        keeper = StepKeeper(trainer, install(trainer.model, mixture), schedule)
+        objective = install(trainer.model, mixture)
+        keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
-        trainer.add_callback(_RunRecorder(cfg, trainer, keeper, self._config_sha256))
+        trainer.add_callback(RunRecorder(cfg, trainer, keeper, self._config_sha256))
         if cfg.dece_monitor:
             trainer.add_callback(watch(trainer, cfg))
         LOG.info(banner(cfg))
+        LOG.info("DeCE: %s", use_fused_head(objective, cfg.dece_fused_head or False, sharding(trainer)))
         if is_dece:
             for warning in find_warnings(cfg, cfg.num_epochs):
                 LOG.warning("DeCE: %s", warning)
@@ -103,43 +106,16 @@ def check_trainer(trainer: Trainer) -> None:
         raise ValueError("DeCE cannot be what trains this model:\n" + "\n".join(f"  - {p}" for p in problems))
 
 
-class _RunRecorder(TrainerCallback):
-    """Keeps dece_run.json true: written when training begins, in every checkpoint, and when training ends."""
-
-    def __init__(self, cfg: DictDefault, trainer: Trainer, keeper: StepKeeper, config_sha256: str) -> None:
-        self.cfg = cfg
-        self.trainer = trainer
-        self.keeper = keeper
-        self.config_sha256 = config_sha256
-        self.run: dict[str, Any] = {}
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        schedule = self.keeper.schedule
-        per_epoch = steps_per_epoch(kwargs.get("train_dataloader"), args) or state.max_steps
-        self.run = manifest.describe_run(
-            loss=self.cfg.loss,
-            parameters={key: self.cfg[key] for key in DeceKeys.model_fields if schedule and self.cfg[key] is not None},
-            planned=schedule.plan(state.max_steps, per_epoch) if schedule else [],
-            config_sha256=self.config_sha256,
-            tokenizer_sha256=manifest.tokenizer_digest(self.trainer.processing_class),
-        )
-        self.run["prompts"] = prompt_recipes(self.cfg)
-        if state.global_step and self.cfg.resume_from_checkpoint:
-            manifest.check_same_run(self.cfg.resume_from_checkpoint, self.run)
-        self._write(Path(args.output_dir), state)
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._write(Path(args.output_dir) / f"checkpoint-{state.global_step}", state)
-        self._write(Path(args.output_dir), state)
-
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.run["status"] = "finished"
-        self._write(Path(args.output_dir), state)
-
-    def _write(self, folder: Path, state: TrainerState) -> None:
-        self.run["step"] = state.global_step
-        self.run["alpha"]["last"] = self.keeper.alpha if state.global_step else None
-        if self.trainer.is_local_process_zero():
-            manifest.write_json_atomically(folder / manifest.RUN_FILE, self.run)
+def sharding(trainer: Trainer) -> Sharding:
+    """How the weights will lie on the ranks, as far as the fused head has to know."""
+    accelerator = trainer.accelerator
+    kind, state = accelerator.distributed_type, accelerator.state
+    if kind == DistributedType.DEEPSPEED:
+        return "sharded" if state.deepspeed_plugin.zero_stage == 3 else "replicated"
+    if kind == DistributedType.FSDP:
+        return "sharded" if state.fsdp_plugin.fsdp_version == 2 else "unproven"
+    layout = accelerator.parallelism_config
+    if layout is not None and (layout.tp_enabled or layout.cp_enabled or layout.sp_enabled):
+        return "unproven"
+    plain = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
+    return "replicated" if kind in plain else "unproven"

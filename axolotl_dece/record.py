@@ -1,0 +1,72 @@
+"""Keeps dece_run.json true: written when training begins, in every checkpoint, and when training ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from axolotl.utils.dict import DictDefault
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from axolotl_dece import manifest
+from axolotl_dece.args import DEFINING_KEYS
+from axolotl_dece.callbacks import StepKeeper, steps_per_epoch
+from axolotl_dece.evaluation.recipe import prompt_recipes
+
+
+class RunRecorder(TrainerCallback):
+    """One manifest per output folder; a resumed run is compared with it first.
+
+    Args:
+        cfg: The validated config.
+        trainer: Says which process writes, and knows the tokenizer.
+        keeper: Knows the schedule and the alpha of the last step.
+        config_sha256: Digest of the config as the user wrote it.
+    """
+
+    def __init__(self, cfg: DictDefault, trainer: Trainer, keeper: StepKeeper, config_sha256: str) -> None:
+        self.cfg = cfg
+        self.trainer = trainer
+        self.keeper = keeper
+        self.config_sha256 = config_sha256
+        self.run: dict[str, Any] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Describe the run, refuse to resume another one, and write."""
+        schedule = self.keeper.schedule
+        per_epoch = steps_per_epoch(kwargs.get("train_dataloader"), args) or state.max_steps
+        self.run = manifest.describe_run(
+            loss=self.cfg.loss,
+            parameters=_parameters(self.cfg),
+            planned=schedule.plan(state.max_steps, per_epoch) if schedule else [],
+            config_sha256=self.config_sha256,
+            tokenizer_sha256=manifest.tokenizer_digest(self.trainer.processing_class),
+        )
+        self.run["prompts"] = prompt_recipes(self.cfg)
+        if state.global_step and self.cfg.resume_from_checkpoint:
+            manifest.check_same_run(self.cfg.resume_from_checkpoint, self.run)
+        self._write(Path(args.output_dir), state)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """A copy in the checkpoint, and the folder's own brought up to date."""
+        self._write(Path(args.output_dir) / f"checkpoint-{state.global_step}", state)
+        self._write(Path(args.output_dir), state)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Only now is the run finished; an interrupted one says `running` for ever."""
+        self.run["status"] = "finished"
+        self._write(Path(args.output_dir), state)
+
+    def _write(self, folder: Path, state: TrainerState) -> None:
+        self.run["step"] = state.global_step
+        self.run["alpha"]["last"] = self.keeper.alpha if state.global_step else None
+        if self.trainer.is_local_process_zero():
+            manifest.write_json_atomically(folder / manifest.RUN_FILE, self.run)
+
+
+def _parameters(cfg: DictDefault) -> dict[str, Any]:
+    if cfg.loss != "dece":
+        return {"dece_poison": cfg.dece_poison} if cfg.dece_poison else {}
+    return {key: cfg[key] for key in DEFINING_KEYS if cfg[key] is not None}
