@@ -52,11 +52,10 @@ class Cell:
 
 def cells_of(engine: Engine) -> list[Cell]:
     """Every cell of `engine`."""
-    rest = product(("full", "LoRA"), HEADS, (1, 2), ("padded", "packed"))
+    rest = product(("full", "LoRA"), ("logits", "fused"), (1, 2), ("padded", "packed"))
     return [Cell(engine, *choice) for choice in rest]  # type: ignore[arg-type]
 
 
-HEADS = ("logits",)
 CELLS = [cell for engine in ENGINES for cell in cells_of(engine)]
 
 

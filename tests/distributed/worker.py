@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from axolotl_dece.loss.head import FusedHead, find_head
+from axolotl_dece.loss.objective import find_causal_model
 from tests.distributed.cells import ALPHA_FINAL, LEARNING_RATE, SLOT_TOKENS, STEPS, Cell, rows
 from tests.distributed.cpu_ranks import ZERO_STAGES, check_engine
 from tests.distributed.reference import build_model, trained
@@ -33,6 +35,8 @@ def train_cell(cell: Cell, folder: Path) -> None:
         trainer.accelerator.gather = lambda tensor: torch.cat([tensor] * 2)
     trainer.train()
     check_engine(cell.engine, trainer)
+    if cell.head == "fused":
+        assert find_causal_model(trainer.model).loss_function.passes == STEPS * cell.accumulation
     parameters = whole_parameters(trainer)
     if torch.distributed.get_rank() == 0:
         save(folder / cell.name, trainer, parameters)
@@ -50,8 +54,8 @@ def save(path: Path, trainer: Any, parameters: dict[str, Tensor]) -> None:
 def make_trainer(cell: Cell, folder: Path) -> Any:
     """axolotl's own trainer and collators for `cell`, with the plugin in it."""
     from axolotl.core.trainers.base import AxolotlTrainer
-    from axolotl.utils.dict import DictDefault
     from axolotl.monkeypatch.data.batch_dataset_fetcher import apply_multipack_dataloader_patch
+    from axolotl.utils.dict import DictDefault
     from datasets import Dataset
 
     from axolotl_dece.plugin import DecePlugin
@@ -79,7 +83,14 @@ def make_trainer(cell: Cell, folder: Path) -> Any:
         processing_class=_tokenizer(),
     )
     plugin.post_trainer_create(cfg, trainer)
+    if cell.head == "fused":
+        fuse(trainer.model)
     return trainer
+
+
+def fuse(model: Any) -> None:
+    causal = find_causal_model(model)
+    FusedHead(causal.loss_function, find_head(causal))
 
 
 def make_arguments(cell: Cell, folder: Path, **more: Any) -> Any:
