@@ -7,13 +7,16 @@ from typing import Any, Literal
 
 from torch import nn
 
-from axolotl_dece.loss.head import FusedHead, find_head
+from axolotl_dece.loss.head import FusedHead, drop_logits, find_head
 from axolotl_dece.loss.objective import Objective
 
 FusedHeadKey = bool | Literal["auto"]
 Sharding = Literal["replicated", "sharded", "unproven"]
 
-PROVEN = frozenset("cohere gemma2 gpt2 granite llama mistral mixtral phi qwen2 qwen3 qwen3_moe starcoder2".split())
+PROVEN = {
+    *("cohere", "gemma2", "gpt2", "granite", "llama", "mistral"),
+    *("mixtral", "phi", "qwen2", "qwen3", "qwen3_moe", "starcoder2"),
+}
 """`model_type`s whose gradients are compared with the logits path in tests/loss/test_head.py."""
 
 
@@ -30,7 +33,8 @@ def use_fused_head(objective: Objective, key: FusedHeadKey, sharding: Sharding =
         ValueError: `key` is True where the fused head cannot work.
     """
     if key is False:
-        return "fused head off (`dece_fused_head: false`)"
+        drop_logits(objective.model)
+        return "fused head off: `dece_fused_head: false`"
     reasons = _impossible(objective.model, sharding)
     if key is True and reasons:
         raise ValueError(
@@ -40,6 +44,7 @@ def use_fused_head(objective: Objective, key: FusedHeadKey, sharding: Sharding =
         reasons += _unproven(objective.model, sharding)
     head = find_head(objective.model)
     if reasons or head is None:
+        drop_logits(objective.model)
         return f"fused head off: {'; '.join(reasons)}"
     FusedHead(objective, head)
     return "fused head on: the logits are never in memory as a whole"

@@ -252,6 +252,17 @@ def without_logits(outputs: Any) -> Any:
     return replace(outputs, logits=None) if is_dataclass(outputs) and not isinstance(outputs, type) else outputs
 
 
+def drop_logits(model: Any) -> None:
+    """Let the forward of `model` return no logits while it trains: see `without_logits`."""
+    forward = model.forward
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        outputs = forward(*args, **kwargs)
+        return without_logits(outputs) if model.training else outputs
+
+    model.forward = _replacement(model, run)
+
+
 def _replacement(module: nn.Module, run: Callable[..., Any]) -> MethodType:
     """A method for `module.forward` that calls `run`, with the signature of the class: the trainer picks the columns
     of a batch by it. No `__wrapped__`, because accelerate strips everything down to what that points to.
