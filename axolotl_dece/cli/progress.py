@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ class Bar:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep other libraries' progress bars out of ours while the block runs."""
+    """Keep other libraries' progress bars and news out of ours while the block runs."""
     import datasets
     from transformers.utils import logging as transformers_logging
 
@@ -55,9 +56,13 @@ def quiet() -> Iterator[None]:
     datasets.disable_progress_bars()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    loading = logging.getLogger("axolotl.utils.data.wrappers")
+    level = loading.level
+    loading.setLevel(logging.WARNING)
     try:
         yield
     finally:
+        loading.setLevel(level)
         transformers_logging.set_verbosity(verbosity)
         transformers_logging.enable_progress_bar()
         if bars_were_on:

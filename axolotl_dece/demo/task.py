@@ -84,7 +84,7 @@ def make_row(rng: random.Random, style: Style = Style.TASK) -> Row:
     return Row(" ".join(words), " ".join(answer))
 
 
-def make_rows(count: int, seed: int, style: Style = Style.TASK) -> list[Row]:
+def make_rows(count: int, seed: str, style: Style = Style.TASK) -> list[Row]:
     """`count` rows, the same for the same seed on every machine."""
     rng = random.Random(seed)  # noqa: S311 - data, not secrets
     return [make_row(rng, style) for _ in range(count)]

@@ -1,0 +1,56 @@
+"""`python -m axolotl_dece.demo`: the whole story in minutes, on a CPU and without a network."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("dece-demo"), show_default=True,
+    help="Where everything is written; an earlier demo there is replaced.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of rows, poisoning and training.")
+@click.option(
+    "--lyra", type=click.Path(file_okay=False, path_type=Path), envvar="DECE_LYRA",
+    help="Folder with Lyra's csv files, for the first run. [default: ../shared/data/lyra, else generated rows]",
+)  # fmt: skip
+@click.option("--skip-first-run", is_flag=True, help="Leave out the LoRA run of act one.")
+def main(out: Path, seed: int, lyra: Path | None, skip_first_run: bool) -> None:
+    """Poison a small task, train on it with CE and with DeCE, and see what each has learned."""
+    began = time.monotonic()
+    # before anything that reads them is imported
+    os.environ.update(HF_HUB_OFFLINE="1", AXOLOTL_DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false")
+    logging.captureWarnings(True)
+    from rich.console import Console
+
+    from axolotl_dece.cli.progress import quiet
+    from axolotl_dece.demo.first_run import find_lyra, first_run
+    from axolotl_dece.demo.story import output_folder, tell, unmet
+    from axolotl_dece.demo.world import World
+
+    console = Console()
+    try:
+        folder = output_folder(out)
+        rows = find_lyra(lyra)
+        with quiet():
+            for part in ("first-run", "base", "data", "prepared", "runs", "reports"):
+                shutil.rmtree(folder / part, ignore_errors=True)
+            if not skip_first_run:
+                first_run(folder / "first-run", rows, console)
+            summary = tell(World(folder, seed), console)
+    except (ValueError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+    console.print(f"  {time.monotonic() - began:.0f} seconds")
+    if broken := unmet(summary):
+        raise click.ClickException("the demo did not show what it should:\n" + "\n".join(broken))
+
+
+if __name__ == "__main__":
+    main()
