@@ -1,8 +1,9 @@
-"""The fused head trains exactly what the logits path trains: every architecture, adapter and mode is a law of its own."""
+"""The fused head trains exactly what the logits path trains, whatever the architecture, the adapter and the mode."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from axolotl_dece.loss.head import FusedHead, find_head
+from axolotl_dece.loss.head import FusedHead, drop_logits, find_head
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import install
 
@@ -118,7 +119,8 @@ def check_equal(
     assert fused.objective.calls == objective.calls
     assert_close_totals(fused, objective)
     wanted, got = gradients(twin), gradients(model)
-    assert got.keys() == wanted.keys() and wanted
+    assert wanted
+    assert got.keys() == wanted.keys()
     for name, gradient in wanted.items():
         assert gradient.abs().max() > 0 or "router" in name or "expert" in name or ".k_proj.bias" in name, name
         torch.testing.assert_close(got[name], gradient, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
@@ -136,3 +138,197 @@ def assert_close_totals(fused: FusedHead, objective: Any) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_equal_the_logits_path(name: str) -> None:
     check_equal(make_model(name))
+
+
+def lora(model: Any, **config: Any) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(2)
+    adapted = get_peft_model(model, LoraConfig(r=2, init_lora_weights=False, lora_dropout=0.0, **config))
+    return adapted.train()
+
+
+def test_lora_below_a_frozen_head() -> None:
+    fused = check_equal(lora(make_model("Llama"), target_modules=["q_proj", "v_proj"]))
+    assert type(fused.head) is nn.Linear
+    assert not fused.head.weight.requires_grad
+
+
+def test_lora_on_the_head() -> None:
+    fused = check_equal(lora(make_model("Llama"), target_modules=["q_proj", "lm_head"]))
+    assert any(p.requires_grad for p in fused.head.parameters())
+
+
+def test_a_head_saved_with_the_adapter() -> None:
+    fused = check_equal(lora(make_model("Llama"), target_modules=["q_proj"], modules_to_save=["lm_head"]))
+    assert fused.head.weight.requires_grad
+
+
+def test_lora_on_a_softcapped_head() -> None:
+    check_equal(lora(make_model("Gemma2", tie_word_embeddings=False), target_modules=["lm_head"]))
+
+
+def quantised(model: Any, skip: tuple[str, ...]) -> Any:
+    """`model` with every linear layer but `skip` in nf4, as QLoRA loads it."""
+    import bitsandbytes as bnb
+
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear and name not in skip:
+                new = bnb.nn.Linear4bit(
+                    child.in_features, child.out_features, child.bias is not None, torch.float32, quant_type="nf4"
+                )
+                new.load_state_dict(child.state_dict())
+                setattr(parent, name, new.to("cpu"))
+                assert new.weight.dtype == torch.uint8
+    return model.requires_grad_(False)
+
+
+@pytest.mark.parametrize("skip", [("lm_head",), ()], ids=["head-in-fp32", "head-in-nf4"])
+def test_lora_over_an_nf4_base(skip: tuple[str, ...]) -> None:
+    model = quantised(make_model("Llama", hidden_size=64, intermediate_size=64), skip)
+    check_equal(lora(model, target_modules=["q_proj", "v_proj"]))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_gradient_checkpointing(reentrant: bool) -> None:
+    model = make_model("Llama")
+    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    check_equal(model)
+
+
+def test_torch_compile() -> None:
+    def compiled(model: Any, batch: dict[str, Tensor]) -> Any:
+        return torch.compile(model, backend="aot_eager")(**batch)
+
+    check_equal(make_model("Llama"), forward=compiled)
+
+
+def test_packed_documents() -> None:
+    """One row of three documents, told apart by their positions, their first tokens no targets."""
+    torch.manual_seed(1)
+    ids = torch.randint(3, VOCAB, (1, 20))
+    labels = ids.clone()
+    labels[0, [0, 7, 8, 12]] = -100
+    positions = torch.cat([torch.arange(7), torch.arange(5), torch.arange(8)])[None]
+    check_equal(make_model("Qwen2"), {"input_ids": ids, "labels": labels, "position_ids": positions})
+
+
+def test_accumulation_adds_up() -> None:
+    model = make_model("Llama-tied")
+    twin = copy.deepcopy(model)
+    objective, fused = on_logits(twin), fuse(model)
+    batch = make_batch()
+    for row in range(3):
+        part = {key: value[row : row + 1] for key, value in batch.items()}
+        twin(**part).loss.backward()
+        model(**part).loss.backward()
+    assert fused.objective.calls == objective.calls == fused.passes == 3
+    for name, gradient in gradients(twin).items():
+        torch.testing.assert_close(gradients(model)[name], gradient, rtol=0, atol=1e-6)
+
+
+def test_a_batch_without_any_target_gives_zeros_to_every_parameter() -> None:
+    for model in (make_model("Llama"), lora(make_model("Llama"), target_modules=["lm_head"])):
+        batch = make_batch()
+        batch["labels"][:] = -100
+        fused = fuse(model)
+        loss = model(**batch).loss
+        loss.backward()
+        assert (loss.item(), fused.objective.calls) == (0.0, 1)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        assert all(p.grad is not None and not p.grad.any() for p in trained)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(dtype: torch.dtype) -> None:
+    def mixed(model: Any, batch: dict[str, Tensor]) -> Any:
+        with torch.autocast("cpu", dtype=dtype):
+            return model(**batch)
+
+    check_equal(make_model("Llama"), forward=mixed, tolerance=2e-2)
+
+
+def test_alpha_of_every_token_its_own() -> None:
+    batch = make_batch()
+    alpha = torch.linspace(0.0, 1.0, batch["labels"].numel())
+    model = make_model("Llama")
+    twin = copy.deepcopy(model)
+    on_logits(twin).begin_step(Mixture(alpha), 1 / 7)
+    fuse(model, alpha)
+    twin(**batch).loss.backward()
+    model(**batch).loss.backward()
+    for name, gradient in gradients(twin).items():
+        torch.testing.assert_close(gradients(model)[name], gradient, rtol=0, atol=1e-6)
+
+
+def test_eval_is_the_models_own_loss_on_real_logits() -> None:
+    model = make_model("Llama").eval()
+    batch = make_batch()
+    expected = model(**batch)
+    fuse(model)
+    found = model(**batch)
+    torch.testing.assert_close(found.loss, expected.loss, rtol=0, atol=0)
+    torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=0)
+
+
+def test_while_training_no_logits_leave_the_model() -> None:
+    model = make_model("Llama")
+    fuse(model)
+    assert model(**make_batch()).logits is None
+    assert model(input_ids=make_batch()["input_ids"]).logits.shape == (3, 13, VOCAB)
+    other = make_model("Llama")
+    on_logits(other)
+    drop_logits(other)
+    assert other(**make_batch()).logits is None
+    assert other.eval()(**make_batch()).logits.shape == (3, 13, VOCAB)
+
+
+def test_an_unknown_transform_of_the_logits_stops_the_run() -> None:
+    class Louder(transformers.LlamaForCausalLM):
+        def forward(self, labels: Any = None, **kwargs: Any) -> Any:
+            outputs = super().forward(**kwargs)
+            return self.loss_function(logits=outputs.logits * 1.1, labels=labels, vocab_size=VOCAB)
+
+    model = Louder(transformers.LlamaConfig(**SMALL)).train()
+    fuse(model)
+    with pytest.raises(RuntimeError, match="dece_fused_head: false"):
+        model(**make_batch())
+
+
+def test_a_trainer_that_normalises_too_is_refused() -> None:
+    model = make_model("Llama")
+    fuse(model)
+    with pytest.raises(RuntimeError, match="normalised twice"):
+        model(**make_batch(), num_items_in_batch=7)
+
+
+def test_a_second_backward_is_refused() -> None:
+    model = make_model("Llama")
+    fuse(model)
+    loss = model(**make_batch()).loss
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="hands its gradients over once"):
+        loss.backward()
+
+
+def test_the_trainer_still_sees_the_arguments_of_forward() -> None:
+    model = make_model("Llama")
+    before = inspect.signature(model.forward)
+    fuse(model)
+    assert inspect.signature(model.forward) == before
+
+
+def test_accelerate_can_wrap_and_unwrap_the_model() -> None:
+    """Its mixed precision replaces `forward` once more, and unwrapping follows `__wrapped__` back."""
+    from accelerate import Accelerator
+
+    model = make_model("Llama")
+    fused = fuse(model)
+    accelerator = Accelerator(cpu=True)
+    accelerator.native_amp, accelerator.state._mixed_precision = True, "bf16"
+    prepared = accelerator.prepare_model(model)
+    prepared(**make_batch()).loss.backward()
+    bare = accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
+    bare(**make_batch()).loss.backward()
+    assert fused.passes == 2
