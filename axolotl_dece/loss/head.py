@@ -106,6 +106,7 @@ class FusedHead:
             output = _LossInHead.apply(cast, self, target, None, weight, bias)
         else:
             trained = [p for p in self.head.parameters() if p.requires_grad]
+            check_gathered(trained)
 
             def project(rows: Tensor) -> Tensor:
                 return self.transform(self._head_forward(rows, *args, **kwargs))
@@ -243,6 +244,16 @@ def find_head(causal: Any) -> nn.Module | None:
     if isinstance(copies, nn.ModuleDict):
         head = copies[head.active_adapters[0]]
     return head
+
+
+def check_gathered(parameters: list[Tensor]) -> None:
+    """Raise ValueError where ZeRO-3 has taken away what an adapter on the head trains: only the head is gathered."""
+    if any(p.numel() == 0 for p in parameters):
+        raise ValueError(
+            "`dece_fused_head: true` cannot train an adapter on the LM head under DeepSpeed ZeRO-3, which gathers the "
+            "adapter's weights only inside its own modules; set `dece_fused_head: false`, take `lm_head` out of "
+            "`lora_target_modules`, or use ZeRO-2"
+        )
 
 
 def without_logits(outputs: Any) -> Any:

@@ -14,6 +14,8 @@ from torch import Tensor
 from axolotl_dece.loss.reference import dece_rows_reference
 from tests.distributed.cells import ALPHA_FINAL, LEARNING_RATE, STEPS, VOCABULARY, stream
 
+LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -44,7 +46,8 @@ def build_model(tuning: str, **changes: Any) -> Any:
     model = LlamaForCausalLM(LlamaConfig(**shape | changes))
     if tuning == "full":
         return model
-    model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    targets = [*LINEAR_LAYERS, "lm_head"] if tuning == "LoRA-with-lm_head" else LINEAR_LAYERS
+    model = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM"))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)

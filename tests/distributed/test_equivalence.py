@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from axolotl_dece.loss.objective import IGNORE_INDEX
-from tests.distributed.cells import CELLS, Cell, cells_of, stream
+from tests.distributed.cells import CELLS, REFUSED, Cell, cells_of, stream
 from tests.distributed.processes import run_pair
 from tests.distributed.reference import Trajectory, differences, train_reference
 from tests.distributed.worker import train_cells
@@ -38,7 +38,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Cell], Traj
     def load(cell: Cell) -> Trajectory:
         folder = run(cell.engine)
         if (error := folder / f"{cell.name}.error").exists():
-            pytest.fail(error.read_text(), pytrace=False)
+            raise RuntimeError(error.read_text())
         record = json.loads((folder / f"{cell.name}.json").read_text())
         return Trajectory(record["losses"], record["alphas"], load_file(folder / f"{cell.name}.safetensors"))
 
@@ -57,6 +57,12 @@ def test_a_mean_of_each_rank_does_not_pass_as_the_mean_of_all(
 ) -> None:
     found = differences(two_ranks(cell), one_process(cell.tuning, cell.batch))
     assert min(found["loss"], found["parameter"]) > UNMISTAKABLE, found
+
+
+@pytest.mark.parametrize(("cell", "message"), REFUSED.items(), ids=lambda value: getattr(value, "name", ""))
+def test_what_cannot_be_right_is_refused(cell: Cell, message: str, two_ranks: Callable[[Cell], Trajectory]) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        two_ranks(cell)
 
 
 @pytest.mark.parametrize("batch", ["padded", "packed"])
