@@ -46,7 +46,7 @@ def collate(rows: list[dict[str, Tensor]], micro_batch: int) -> list[dict[str, T
 
 
 def make_model(train_steps: int = 150) -> LlamaForCausalLM:
-    """A tiny fp64 model, fitted to the rows with cross-entropy until it is sure: at random init half the mutants are invisible."""
+    """A tiny fp64 model, fitted to the rows until it is sure: at random init half the mutants are invisible."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCAB, hidden_size=24, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
