@@ -29,17 +29,22 @@ def train_cells(cells: list[Cell], folder: Path) -> None:
 
 
 def train_cell(cell: Cell, folder: Path) -> None:
-    trainer = make_trainer(cell, folder)
+    trainer = make_trainer(cell, folder, build_model(cell.tuning))
     if cell.broken:
         # each rank believes that the others have as many target tokens as itself: a mean of its own
         trainer.accelerator.gather = lambda tensor: torch.cat([tensor] * 2)
+    train_and_save(cell, trainer, folder / cell.name)
+
+
+def train_and_save(cell: Cell, trainer: Any, path: Path) -> None:
+    """Train, make sure that it was two ranks and the head meant, and let rank 0 write what came out."""
     trainer.train()
     check_engine(cell.engine, trainer)
     if cell.head == "fused":
         assert find_causal_model(trainer.model).loss_function.passes == STEPS * cell.accumulation
     parameters = whole_parameters(trainer)
     if torch.distributed.get_rank() == 0:
-        save(folder / cell.name, trainer, parameters)
+        save(path, trainer, parameters)
 
 
 def save(path: Path, trainer: Any, parameters: dict[str, Tensor]) -> None:
@@ -51,7 +56,7 @@ def save(path: Path, trainer: Any, parameters: dict[str, Tensor]) -> None:
     path.with_name(f"{path.name}.json").write_text(json.dumps(record))
 
 
-def make_trainer(cell: Cell, folder: Path) -> Any:
+def make_trainer(cell: Cell, folder: Path, model: Any) -> Any:
     """axolotl's own trainer and collators for `cell`, with the plugin in it."""
     from axolotl.core.trainers.base import AxolotlTrainer
     from axolotl.monkeypatch.data.batch_dataset_fetcher import apply_multipack_dataloader_patch
@@ -76,7 +81,7 @@ def make_trainer(cell: Cell, folder: Path) -> Any:
         apply_multipack_dataloader_patch()
     args = make_arguments(cell, folder, **plugin.get_training_args(cfg))
     trainer = AxolotlTrainer(
-        model=build_model(cell.tuning),
+        model=model,
         args=args,
         train_dataset=Dataset.from_list(rows(cell.batch)),
         data_collator=make_collator(cell.batch),
