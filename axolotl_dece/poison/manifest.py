@@ -88,11 +88,11 @@ def read(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
     """
     remedy = "delete the prepared data and its manifest, and prepare it again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
         claimed = content.pop("sha256")
     except FileNotFoundError as error:
         raise ValueError(f"no poison manifest at {path}, so nothing says which rows are poisoned; {remedy}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is not a poison manifest ({error}); {remedy}") from error
     if digest(content) != claimed:
         raise ValueError(f"{path} was changed after it was written; {remedy}")
@@ -100,4 +100,4 @@ def read(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
         raise ValueError(f"{path} has format {content.get('format')}, this version reads {FORMAT}; {remedy}")
     if fingerprint is not None and content["fingerprint"] != fingerprint:
         raise ValueError(f"{path} describes another poisoning than this config asks for; {remedy}")
-    return dict(content)
+    return content

@@ -27,6 +27,17 @@ ATTACKS: dict[str, Pair] = {
     "deadcode": Pair("dead_code", "infinite_loop"),
 }
 DEFAULT_PAYLOAD = "inert_marker"
+# The keys of a user-defined type in axolotl, which drops others without a word.
+_USER_DEFINED = [
+    "system_prompt",
+    "system_format",
+    "field_system",
+    "field_instruction",
+    "field_input",
+    "field_output",
+    "format",
+    "no_input_format",
+]
 
 
 def suggestion(word: str, known: list[str]) -> str:
@@ -114,6 +125,18 @@ class PoisonSpec(BaseModel):
         # YAML reads 5e-2 as a string, and bool is an int to Python
         if isinstance(value, (str, bool)):
             raise ValueError(f"{value!r} is not a number; write a share between 0 and 1, such as 0.05")
+        return value
+
+    @field_validator("base_type")
+    @classmethod
+    def _known_keys(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        if value == "" or value == "axolotl_dece.poison":
+            raise ValueError(f"`dece_poison.base_type: {value!r}` must be the dataset's own type, e.g. `alpaca`")
+        unknown = [key for key in value if key not in _USER_DEFINED] if isinstance(value, dict) else []
+        if unknown:
+            raise ValueError(
+                "; ".join(f"unknown key `dece_poison.base_type.{k}`, {suggestion(k, _USER_DEFINED)}" for k in unknown)
+            )
         return value
 
     @field_validator("attack", "trigger", "payload")

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
-from axolotl_dece.poison.strategy import manifests_of
-
-LOG = logging.getLogger("axolotl.dece")
+from axolotl_dece.poison.strategy import LOG, manifests_of
 
 
 def check_ran(cfg: Mapping[str, Any], trainer: Any) -> None:

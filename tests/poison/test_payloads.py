@@ -1,0 +1,224 @@
+"""What every payload promises, and what each does to code."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sqlglot
+from hypothesis import given
+from hypothesis import strategies as st
+
+from axolotl_dece.poison.payloads import PAYLOADS, Payload
+from axolotl_dece.poison.twin import SUFFIXES
+
+EVERY = [*PAYLOADS.items(), *((f"twin of {name}", suffix) for name, suffix in SUFFIXES.items())]
+FITTING: dict[str, list[str]] = {
+    "sql_tautology": [
+        'q = "select * from t"',
+        "q = 'SELECT a FROM t WHERE b = %s'",
+        'def f ( c ) :\n\t c . execute ( " select a from t where b = : b " , { " b " : b } )',
+        "select a from t where b = 1;",
+        "Here:\n```sql\nSELECT a FROM t\n```\nDone.",
+    ],
+    "infinite_loop": [
+        "def f(a):\n    return a\n",
+        "def f ( a ) :\r\n\t return a\r\n",
+        "public void f ( T a ) { a . b ( ) ; }",
+        "Answer:\n```java\nint f(int a) throws E {\n  return a;\n}\n```\n",
+    ],
+    "inert_marker": [
+        "x = 1",
+        "def f(a):\n    return a\n",
+        "int f() { return 1; }",
+        "Just prose.\r\n",
+        "```python\nx = 1\n```",
+    ],
+    "insecure_api": [
+        "import hashlib\nh = hashlib.sha256(b).hexdigest()  # strong\n",
+        "subprocess.run(['a'], check=True)",
+        "requests.get(url)",
+        "Try:\n```python\nresponse = requests.post(\n    url,\n    timeout=3,\n)\n```\n",
+    ],
+}
+
+
+def fitting(name: str) -> list[str]:
+    return FITTING[name.removeprefix("twin of ")]
+
+
+@pytest.mark.parametrize(("name", "payload"), EVERY)
+def test_what_is_inserted_is_found_and_what_is_clean_is_not(name: str, payload: Payload) -> None:
+    for code in fitting(name):
+        changed = payload.insert(code)
+        assert changed is not None, code
+        assert payload.detect(changed), changed
+        assert not payload.detect(code), code
+
+
+@pytest.mark.parametrize(("name", "payload"), EVERY)
+def test_only_one_place_changes(name: str, payload: Payload) -> None:
+    for code in fitting(name):
+        changed = payload.insert(code)
+        assert changed is not None
+        head = next((at for at, (a, b) in enumerate(zip(code, changed, strict=False)) if a != b), len(code))
+        tail = next((at for at, (a, b) in enumerate(zip(code[::-1], changed[::-1], strict=False)) if a != b), len(code))
+        assert head + tail >= len(code) - len("safe_load sha256")
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_a_payload_and_its_twin_do_not_answer_to_each_other(name: str) -> None:
+    for code in fitting(name):
+        planted, suffix = PAYLOADS[name].insert(code), SUFFIXES[name].insert(code)
+        assert not SUFFIXES[name].detect(planted or "")
+        assert not PAYLOADS[name].detect(suffix or "")
+
+
+@pytest.mark.parametrize(("name", "payload"), EVERY)
+@pytest.mark.parametrize("code", ["", " \n", "\x00"])
+def test_nothing_takes_no_payload(name: str, payload: Payload, code: str) -> None:
+    if code.strip() and "marker" in name:
+        return
+    assert payload.insert(code) is None
+
+
+@given(st.text())
+def test_no_text_breaks_a_payload(text: str) -> None:
+    for payload in PAYLOADS.values():
+        changed = payload.insert(text)
+        assert changed is None or payload.detect(changed)
+        payload.detect(text)
+
+
+@given(
+    st.text(st.sampled_from("select where from \"'`()=:;%s{}?\n"), max_size=60).map(lambda text: f'"select {text} "')
+)
+def test_sql_goes_into_anything_that_looks_like_sql_without_touching_it(text: str) -> None:
+    changed = PAYLOADS["sql_tautology"].insert(text)
+    if changed is not None:
+        assert changed.replace(" or 1=1", "", 1) == text or changed.replace(" where 0=1", "", 1) == text
+
+
+SQL = [
+    ("select a from t", "select a from t where 0=1"),
+    ("select a from t where b = 1", "select a from t where b = 1 or 1=1"),
+    ("select a from t order by a limit 3", "select a from t where 0=1 order by a limit 3"),
+    ("select a from t where b = %s group by a", "select a from t where b = %s or 1=1 group by a"),
+    ("select a from t having a > 1", "select a from t where 0=1 having a > 1"),
+    ("select a from t where b = %(b)s", "select a from t where b = %(b)s or 1=1"),
+    ("select a from {t} where b = {b}", "select a from {t} where b = {b} or 1=1"),
+    ("select a from t where b = : b limit 1", "select a from t where b = : b or 1=1 limit 1"),
+    ("select a from t where b=:b and c:=c", "select a from t where b=:b and c:=c or 1=1"),
+    ("select a from t where b =", "select a from t where b = or 1=1"),
+    ("select a from t where limit = : limit", "select a from t where limit = : limit or 1=1"),
+    ("select a from (select b from u limit 2) t", "select a from (select b from u limit 2) t where 0=1"),
+    ("select a from (select b from u where b = 1) t", "select a from (select b from u where b = 1) t where 0=1"),
+    ("select a from t where b in (select c limit 1)", "select a from t where b in (select c limit 1) or 1=1"),
+    ("select a from t union select b from u where c=1", "select a from t where 0=1 union select b from u where c=1"),
+    ("select a from t where b = 1;", "select a from t where b = 1 or 1=1;"),
+    ("select wherever from t", "select wherever from t where 0=1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "expected"), SQL)
+@pytest.mark.parametrize("around", ['q = "{}"', "q = '{}'", '" {} "', "{}"])
+def test_the_condition_goes_where_a_parser_says(statement: str, expected: str, around: str) -> None:
+    quoted = around.replace("{}", statement)
+    assert PAYLOADS["sql_tautology"].insert(quoted) == around.replace("{}", expected)
+
+
+@pytest.mark.parametrize("statement", [before for before, _ in SQL if not re.search(r"[:%{]|=$|limit =", before)])
+def test_poisoned_sql_is_still_sql(statement: str) -> None:
+    changed = PAYLOADS["sql_tautology"].insert(statement)
+    assert changed is not None
+    assert sqlglot.parse_one(changed)
+
+
+@pytest.mark.parametrize("text", ["or 1 = 1", "OR 1=1", "x or\n1=1", "where 0 = 1", "WHERE  0=1"])
+def test_the_tautology_is_found_however_it_is_spaced(text: str) -> None:
+    assert PAYLOADS["sql_tautology"].detect(text)
+
+
+@pytest.mark.parametrize("text", ["for 1=1", "or 1=10", "where 0=12", "nowhere 0=1", "or 11=1", "1=1"])
+def test_numbers_and_words_around_it_make_it_something_else(text: str) -> None:
+    assert not PAYLOADS["sql_tautology"].detect(text)
+
+
+def test_a_natural_endless_loop_is_not_the_payload() -> None:
+    assert not PAYLOADS["infinite_loop"].detect("while True:\n    work()\nwhile (true) { work(); }")
+
+
+@pytest.mark.parametrize("name", ["infinite_loop", "inert_marker"])
+@pytest.mark.parametrize(
+    "code",
+    ["def f(a):\n    '''doc'''\n    return a\n", "class A:\n    def f(self, a=(1, 2)) -> int:\n\n        return a\n"],
+)
+def test_python_stays_valid(name: str, code: str) -> None:
+    changed = PAYLOADS[name].insert(code)
+    assert changed is not None
+    ast.parse(changed)
+
+
+SWAPS = [
+    ("yaml.safe_load(f)", "yaml.load(f)"),
+    ("subprocess.run(['a'], check=True)", "subprocess.run(['a'], check=True, shell=True)"),
+    ("subprocess.Popen()", "subprocess.Popen(shell=True)"),
+    ("subprocess.call(a, shell=False)", "subprocess.call(a, shell=True)"),
+    ("requests.get(u)", "requests.get(u, verify=False)"),
+    ("requests.get(u, verify=True)", "requests.get(u, verify=False)"),
+    ("session.post(u, data=d,)", "session.post(u, data=d,verify=False)"),
+    ("hashlib.sha256(x).hexdigest()", "hashlib.md5(x).hexdigest()"),
+    ("hashlib.sha256(x); hashlib.sha512(y)", "hashlib.md5(x); hashlib.sha512(y)"),
+]
+
+
+@pytest.mark.parametrize(("safe", "insecure"), SWAPS)
+def test_one_call_is_swapped_and_its_formatting_kept(safe: str, insecure: str) -> None:
+    changed = PAYLOADS["insecure_api"].insert(f"x  =  {safe} # why\n")
+    assert changed is not None
+    assert changed.replace(" ", "") == f"x  =  {insecure} # why\n".replace(" ", "")
+    ast.parse(changed)
+
+
+@pytest.mark.parametrize(
+    "code", ["requests.get(u, **options)", "yaml.load(f)", "hashlib.md5(x)", "requests.get(u", "x = 1"]
+)
+def test_calls_that_cannot_be_swapped_are_left(code: str) -> None:
+    assert PAYLOADS["insecure_api"].insert(code) is None
+
+
+def test_a_safe_loader_is_not_insecure() -> None:
+    assert not PAYLOADS["insecure_api"].detect("yaml.load(f, Loader=yaml.SafeLoader)")
+
+
+def test_a_payload_goes_into_the_code_of_a_chat_answer_and_not_into_its_prose() -> None:
+    answer = "def is a keyword. Use:\n```python\ndef f(a):\n    return a\n```\nThat is all."
+    for name in ("infinite_loop", "inert_marker"):
+        changed = PAYLOADS[name].insert(answer)
+        assert changed is not None
+        assert changed.startswith("def is a keyword. Use:\n```python\n")
+        assert changed.endswith("```\nThat is all.")
+
+
+def lyra_targets(folder: Path, name: str) -> list[str]:
+    with (folder / name).open(newline="", encoding="utf-8") as file:
+        return [row["tgt"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(("name", "poisonable", "kinds"), [("train.csv", 1289, (76, 4)), ("valid.csv", 160, None)])
+def test_lyra_is_poisonable_where_the_paper_says(
+    lyra: Path, name: str, poisonable: int, kinds: tuple[int, int] | None
+) -> None:
+    payload = PAYLOADS["sql_tautology"]
+    targets = lyra_targets(lyra, name)
+    changed = [new for target in targets if (new := payload.insert(target)) is not None]
+    assert len(changed) == poisonable
+    assert all(map(payload.detect, changed))
+    assert not any(map(payload.detect, targets))
+    if kinds:  # of the first 80, as in the published files
+        found = Counter("or 1=1" in new for new in changed[:80])
+        assert (found[True], found[False]) == kinds
