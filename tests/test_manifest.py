@@ -73,11 +73,16 @@ def test_resuming_a_run_of_another_loss_altogether_is_refused(tmp_path: Path) ->
         manifest.check_same_run(tmp_path / "checkpoint-4", run())
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_scratch(tmp_path: Path) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / manifest.RUN_FILE
     manifest.write_json_atomically(path, run())
-    with pytest.raises(TypeError):
-        manifest.write_json_atomically(path, {"status": object()})
+
+    def no_space_left(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(manifest.os, "fsync", no_space_left)
+    with pytest.raises(OSError, match="No space left"):
+        manifest.write_json_atomically(path, run(loss="ce"))
     assert manifest.read_run(tmp_path) == run()
     assert [p.name for p in tmp_path.iterdir()] == [manifest.RUN_FILE]
 
