@@ -95,6 +95,17 @@ def test_dece_trains_shows_its_curves_and_leaves_its_proof(workspace: Path, chan
         assert alphas == pytest.approx([1 - 0.2 * (i + 1) / steps for i in range(steps)], abs=1e-6)
 
 
+def test_the_curves_reach_a_tracker_through_the_trainers_own_log(workspace: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer = train(workspace, base_config(workspace, max_steps=4, use_tensorboard=True))
+    (events,) = Path(trainer.args.output_dir).rglob("events.out.tfevents.*")
+    accumulator = EventAccumulator(str(events.parent))
+    accumulator.Reload()
+    assert {"train/dece/alpha", "train/dece/ce", "train/dece/held_back"} <= set(accumulator.Tags()["scalars"])
+    assert [e.value for e in accumulator.Scalars("train/dece/alpha")] == pytest.approx([0.95, 0.9, 0.85, 0.8])
+
+
 def test_the_epoch_schedule_changes_alpha_when_the_epoch_changes(workspace: Path) -> None:
     config = base_config(
         workspace, dece_alpha_schedule="epoch", dece_alpha_base=0.9, num_epochs=2.5, micro_batch_size=8
