@@ -30,6 +30,9 @@ class StepKeeper(TrainerCallback):
         trainer: Its `get_batch_samples` is wrapped on the instance: the one place that sees a whole step.
         objective: What computes the loss.
         schedule: alpha over training, or None where the mixture stays as it is.
+
+    Attributes:
+        before_step: Called with the micro-batches of every optimiser step before it runs.
     """
 
     def __init__(self, trainer: AxolotlTrainer, objective: Objective, schedule: AlphaSchedule | None) -> None:
@@ -38,6 +41,7 @@ class StepKeeper(TrainerCallback):
         self.schedule = schedule
         self._fetch: Callable[..., tuple[list[Any], Any]] = trainer.get_batch_samples
         trainer.get_batch_samples = self._get_batch_samples
+        self.before_step: list[Callable[[list[Any]], None]] = []
         self._epoch: int | None = None
         self._expected_calls = 0
         self._expected_tokens: torch.Tensor | float = 0.0
@@ -48,6 +52,11 @@ class StepKeeper(TrainerCallback):
         """alpha of the step that runs or ran last; None for a loss without one."""
         alpha = self.objective.mixture.alpha
         return float(alpha) if self.schedule else None
+
+    @property
+    def epoch(self) -> int:
+        """The pass over the data that is under way, from 0."""
+        return self._epoch or 0
 
     def _get_batch_samples(self, iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         batches, num_items = self._fetch(iterator, num_batches, device)
@@ -62,12 +71,14 @@ class StepKeeper(TrainerCallback):
         self.objective.begin_step(self._mixture(), len(batches) * accelerator.num_processes / all_tokens)
         self._expected_calls += len(batches)
         self._expected_tokens = self._expected_tokens + tokens
+        for look in self.before_step:
+            look(batches)
 
     def _mixture(self) -> Mixture:
         if self.schedule is None:
             return self.objective.mixture
         state = self.trainer.state
-        progress = Progress(state.global_step, state.max_steps, self._epoch or 0)
+        progress = Progress(state.global_step, state.max_steps, self.epoch)
         return replace(self.objective.mixture, alpha=self.schedule.at(progress))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

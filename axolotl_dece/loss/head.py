@@ -122,7 +122,7 @@ class FusedHead:
             hidden,
             target,
             projection,
-            self.objective.mixture,
+            self.objective.next_mixture(),
             wants_gradients=wants_gradients,
             ignore_index=IGNORE_INDEX,
             chunk_bytes=self.chunk_bytes,

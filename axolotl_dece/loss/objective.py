@@ -8,8 +8,9 @@ never notice. docs/how-it-works.md compares it with the other hooks.
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,12 +57,18 @@ class Objective:
     Args:
         model: The model whose forward calls `self.loss_function`.
         mixture: What is trained; its alpha is replaced at every step.
+
+    Attributes:
+        observe: Called with sigma [N] after every micro-batch, by whoever keeps account of single tokens.
+        plain: For each micro-batch to come, which of its tokens train with alpha = 1, [N]; empty where none do.
     """
 
     def __init__(self, model: Any, mixture: Mixture) -> None:
         self.model = model
         self.mixture = mixture
         self.calls = 0
+        self.observe: Callable[[Tensor], None] | None = None
+        self.plain: deque[Tensor] = deque()
         self._scale: Tensor | float | None = None
         self._totals: Tensor | None = None
         self._model_loss: Callable[..., Tensor] = model.loss_function
@@ -87,9 +94,15 @@ class Objective:
         self.check_normalised_once(kwargs)
         target = next_tokens(labels, kwargs.get("shift_labels")).reshape(-1).to(logits.device)
         flat = logits.reshape(-1, logits.size(-1))
-        loss, statistics = sum_over_logits(flat, target, self.mixture, self.scale, ignore_index=IGNORE_INDEX)
+        loss, statistics = sum_over_logits(flat, target, self.next_mixture(), self.scale, ignore_index=IGNORE_INDEX)
         self.record(*statistics, target != IGNORE_INDEX)
         return loss
+
+    def next_mixture(self) -> Mixture:
+        """The mixture of the micro-batch that is being computed; asked for once by each."""
+        if not self.plain:
+            return self.mixture
+        return replace(self.mixture, alpha=torch.where(self.plain.popleft(), 1.0, self.mixture.alpha))
 
     @property
     def scale(self) -> Tensor | float:
@@ -115,6 +128,8 @@ class Objective:
         sums = torch.stack([loss.detach().sum(), ce.sum(), tokens - sigma.sum(), tokens.to(ce.dtype)])
         self._totals = sums if self._totals is None else self._totals + sums
         self.calls += 1
+        if self.observe is not None:
+            self.observe(sigma)
 
 
 def next_tokens(labels: Tensor | None, shift_labels: Tensor | None = None) -> Tensor:
