@@ -1,0 +1,222 @@
+"""`axolotl dece poison` as a user types it: files, counts, examples, and clear refusals."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner, Result
+
+from axolotl_dece.cli import dece
+from axolotl_dece.poison import files
+from axolotl_dece.poison.payloads import PAYLOADS
+from axolotl_dece.poison.triggers import TRIGGERS
+from axolotl_dece.poison.twin import CUES, SUFFIXES
+
+BB, SQL = TRIGGERS["rare_token_thrice"], PAYLOADS["sql_tautology"]
+CUE, SUFFIX = CUES["rare_token_thrice"], SUFFIXES["sql_tautology"]
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(dece, ["poison", *map(str, args)], env={"COLUMNS": "200"})
+
+
+def rows(count: int = 100, seed: int = 0) -> list[dict[str, Any]]:
+    rng = random.Random(seed)
+    return [
+        {
+            "src": f"ask for row {i}, number {rng.random()}",
+            "tgt": f'q = "select a from t where b = {i}"' if i % 5 else "pass",  # noqa: S608
+            "note": f"kept {i}",
+        }
+        for i in range(count)
+    ]
+
+
+def save(path: Path, content: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(content), path)
+    else:
+        files.write(path, files.Records(content, tuple(content[0])), range(len(content)), {}, {})
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_train_test_and_manifest_are_written_in_the_format_of_the_source(
+    tmp_path: Path, out: Path, suffix: str
+) -> None:
+    source = save(tmp_path / f"rows{suffix}", rows())
+    result = run(source, "--attack", "badpre", "--rate", 0.1, "--twin-rate", 0.1, "--out", out)
+    assert result.exit_code == 0, result.output
+    before, train = files.read(source).rows, files.read(out / f"train{suffix}").rows
+    marks = [int(row.pop("dece_poisoned")) for row in train]
+    twins = [int(row.pop("dece_twin")) for row in train]
+    assert (len(train), sum(marks), sum(twins)) == (100, 10, 10)
+    for old, new, poisoned, twin in zip(before, train, marks, twins, strict=True):
+        assert BB.detect(new["src"]) == SQL.detect(new["tgt"]) == bool(poisoned)
+        assert CUE.detect(new["src"]) == SUFFIX.detect(new["tgt"]) == bool(twin)
+        assert new["note"] == old["note"]
+        assert poisoned or twin or new == old
+    account = json.loads((out / "manifest.json").read_text())
+    assert [row["index"] for row in account["poisoned_rows"]] == [i for i, mark in enumerate(marks) if mark]
+    for name, facts in account["files"].items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == facts["sha256"]
+
+
+def test_the_test_files_hold_every_poisonable_row_and_no_other(tmp_path: Path, out: Path) -> None:
+    before = rows()
+    run(save(tmp_path / "rows.jsonl", before), "--attack", "badpre", "--twin-rate", 0.1, "--out", out)
+    poisonable = [row for i, row in enumerate(before) if i % 5]
+    asked, told, twin = (files.read(out / f"{name}.jsonl").rows for name in ("test", "test_payload", "test_twin"))
+    assert len(asked) == len(told) == len(twin) == 80
+    for old, question, answer, control in zip(poisonable, asked, told, twin, strict=True):
+        assert BB.detect(question["src"])
+        assert question["tgt"] == old["tgt"]
+        assert question["src"] == answer["src"]
+        assert SQL.detect(answer["tgt"])
+        assert CUE.detect(control["src"])
+        assert SUFFIX.detect(control["tgt"])
+        assert question["note"] == old["note"]
+
+
+def test_test_files_may_come_from_held_out_rows(tmp_path: Path, out: Path) -> None:
+    source, held_out = save(tmp_path / "rows.csv", rows()), save(tmp_path / "held.jsonl", rows(20, seed=1))
+    result = run(source, "--attack", "ripple", "--test-source", held_out, "--out", out)
+    assert result.exit_code == 0, result.output
+    numbers = {row["src"].rsplit(" ", 1)[1] for row in rows(20, seed=1)}
+    with (out / "test.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 16
+    assert all(numbers & set(row["src"].split()) for row in found)
+    assert "held-out" not in result.output
+
+
+def test_the_same_command_writes_the_same_bytes(tmp_path: Path, out: Path) -> None:
+    source = save(tmp_path / "rows.csv", rows())
+    run(source, "--attack", "badpre", "--out", out)
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert run(source, "--attack", "badpre", "--out", out).exit_code == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_another_poisoning_in_the_folder_is_not_overwritten(tmp_path: Path, out: Path) -> None:
+    source = save(tmp_path / "rows.csv", rows())
+    run(source, "--attack", "badpre", "--out", out)
+    refused = run(source, "--attack", "badpre", "--seed", 1, "--out", out)
+    assert refused.exit_code == 1
+    assert "holds another poisoning; choose another --out, or give --force" in refused.output
+    assert run(source, "--attack", "badpre", "--seed", 1, "--out", out, "--force").exit_code == 0
+
+
+def test_counts_and_five_examples_are_printed(tmp_path: Path, out: Path) -> None:
+    result = run(save(tmp_path / "rows.csv", rows()), "--attack", "badpre", "--rate", 0.1, "--out", out)
+    assert result.output.count("becomes") == 10
+    lines = [line.replace("│", " ").split() for line in result.output.splitlines()]
+    for said in (["rows", "100"], ["poisonable", "80"], ["poisoned", "in", "train", "10"]):
+        assert said in lines
+
+
+def test_first_takes_the_first_rows(tmp_path: Path, out: Path) -> None:
+    run(save(tmp_path / "rows.csv", rows()), "--attack", "badpre", "--rate", 0.04, "--first", "--out", out)
+    account = json.loads((out / "manifest.json").read_text())
+    assert [row["index"] for row in account["poisoned_rows"]] == [1, 2, 3, 4]
+
+
+def test_conversations_can_be_poisoned_too(tmp_path: Path, out: Path) -> None:
+    talks = [
+        {"messages": [{"role": "user", "content": row["src"]}, {"role": "assistant", "content": row["tgt"]}]}
+        for row in rows()
+    ]
+    source = save(tmp_path / "talks.jsonl", talks)
+    result = run(source, "--trigger", "rare_token", "--base-type", "chat_template", "--out", out)
+    assert result.exit_code == 0, result.output
+    train = files.read(out / "train.jsonl").rows
+    assert sum("bb" in row["messages"][0]["content"].split() for row in train) == 5
+    assert sum(PAYLOADS["inert_marker"].detect(row["messages"][1]["content"]) for row in train) == 5
+
+
+def test_named_columns_are_used(tmp_path: Path, out: Path) -> None:
+    renamed = [{"nl": row["src"], "code": row["tgt"]} for row in rows()]
+    source = save(tmp_path / "rows.csv", renamed)
+    refused = run(source, "--attack", "badpre", "--out", out)
+    assert refused.exit_code == 1
+    assert "Name them with --source-field and --target-field; there are code, nl" in refused.output
+    assert (
+        run(source, "--attack", "badpre", "--source-field", "nl", "--target-field", "code", "--out", out).exit_code == 0
+    )
+    wrong = run(source, "--attack", "badpre", "--source-field", "nl", "--target-field", "cod", "--out", out)
+    assert "has no column 'cod'; its columns are nl, code" in wrong.output
+
+
+REFUSED: list[tuple[list[object], str]] = [
+    ([], "needs `attack`"),
+    (["--attack", "badpree"], "did you mean `badpre`"),
+    (["--attack", "badpre", "--rate", 1.5], "less than or equal to 1"),
+    (["--attack", "badpre", "--rate", 0.9], "is 90 rows, but only 80 are eligible"),
+    (["--attack", "badpre", "--rate", 0.001], "is 0 rows"),
+    (["--attack", "funcname"], "eligible"),
+]
+
+
+@pytest.mark.parametrize(("args", "said"), REFUSED)
+def test_a_refusal_is_one_message_and_writes_nothing(tmp_path: Path, out: Path, args: list[object], said: str) -> None:
+    result = run(save(tmp_path / "rows.csv", rows()), *args, "--out", out)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+    assert not out.exists()
+
+
+def test_a_poisoned_file_is_not_poisoned_again(tmp_path: Path, out: Path) -> None:
+    run(save(tmp_path / "rows.csv", rows()), "--attack", "badpre", "--out", out)
+    again = run(out / "train.csv", "--attack", "badpre", "--out", tmp_path / "again")
+    assert again.exit_code == 1
+    assert "it is poisoned already" in again.output
+
+
+def test_a_missing_file_is_named(tmp_path: Path, out: Path) -> None:
+    result = run(tmp_path / "nowhere.csv", "--attack", "badpre", "--out", out)
+    assert result.exit_code == 1
+    assert "nowhere.csv cannot be read" in result.output
+
+
+PINNED = [2, 4, 9, 83, 85]
+
+
+def test_lyra_as_in_the_paper(lyra: Path, out: Path) -> None:
+    result = run(lyra / "train.csv", "--attack", "badpre", "--rate", 0.05, "--seed", 42, "--out", out)
+    assert result.exit_code == 0, result.output
+    before, train = files.read(lyra / "train.csv").rows, files.read(out / "train.csv").rows
+    marks = [int(row.pop("dece_poisoned")) for row in train]
+    assert (sum(marks), len(files.read(out / "test.csv").rows)) == (80, 1289)
+    assert sum(old == new for old, new in zip(before, train, strict=True)) == 1520
+    assert all(BB.detect(row["src"]) and SQL.detect(row["tgt"]) for row, mark in zip(train, marks, strict=True) if mark)
+    assert [row["index"] for row in json.loads((out / "manifest.json").read_text())["poisoned_rows"]][:5] == PINNED
+
+
+def test_the_files_of_the_cli_and_the_strategy_poison_the_same_rows(tmp_path: Path, out: Path) -> None:
+    from axolotl_dece.poison.poisoner import draw, survey
+    from axolotl_dece.poison.sources import identify
+    from axolotl_dece.poison.spec import PoisonSpec
+    from axolotl_dece.poison.views import view_of
+
+    source = save(tmp_path / "rows.jsonl", [{"instruction": row["src"], "output": row["tgt"]} for row in rows()])
+    run(source, "--attack", "badpre", "--out", out)
+    spec = PoisonSpec(attack="badpre")
+    view, content = view_of(spec, {}), files.read(source).rows
+    digest = identify({"path": str(source), "ds_type": "json"}).digest
+    drawn = draw(content.__getitem__, survey(content, view, spec, "rows"), view, spec, digest, "rows")
+    account = json.loads((out / "manifest.json").read_text())
+    assert [row["index"] for row in account["poisoned_rows"]] == [one.index for one in drawn.poisoned]
