@@ -27,7 +27,8 @@ def main(out: Path, seed: int, lyra: Path | None, skip_first_run: bool) -> None:
     began = time.monotonic()
     # before anything that reads them is imported
     os.environ.update(HF_HUB_OFFLINE="1", AXOLOTL_DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false")
-    logging.captureWarnings(True)
+    # what libraries say while they are imported; the runs keep their own logs whole
+    logging.disable(logging.WARNING)
     from rich.console import Console
 
     from axolotl_dece.cli.progress import quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from axolotl_dece.evaluation.history import read_curves
 # beside a checkout, where it is kept; its licence allows use, but the rows are no part of this repository
 LYRA = Path("../shared/data/lyra")
 _STEPS = 20
+_WARM_UP_STEPS = 150
 
 
 def first_run(folder: Path, lyra: Path | None, console: Console) -> None:
@@ -66,7 +68,7 @@ def read_lyra(folder: Path) -> Iterator[Row]:
 
 
 def build_base(folder: Path, rows: list[Row]) -> None:
-    """A byte-level tokenizer of these rows and a small Llama with random weights."""
+    """A byte-level tokenizer of these rows and a small Llama that has seen a little of them."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -90,8 +92,24 @@ def build_base(folder: Path, rows: list[Row]) -> None:
         num_key_value_heads=2,
         max_position_embeddings=512,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    _warm_up(model, tokenizer, rows)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _warm_up(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: list[Row]) -> None:
+    """A little plain training: to a model that finds every token unlikely, DeCE gives almost no gradient."""
+    rng = random.Random(0)  # noqa: S311 - data, not secrets
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(_WARM_UP_STEPS):
+        texts = [f"{row.src}\n{row.tgt}" for row in rng.sample(rows, 8)]
+        batch = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=128)
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        loss = model(**batch, labels=labels).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def bleu_difference(
     draws = resampled_rows(len(first), resamples, seed)
     gaps = [_bleu_from(counts[1][rows].sum(axis=0)) - _bleu_from(counts[0][rows].sum(axis=0)) for rows in draws]
     value = corpus_bleu(second)[0] - corpus_bleu(first)[0]
-    return difference_from(value, np.asarray(gaps))
+    return difference_from(value, np.asarray(gaps), "points")
 
 
 def _bleu_counts(answers: Sequence[Answer]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import binomtest
@@ -57,11 +57,15 @@ class Rate:
 
 @dataclass(frozen=True)
 class Difference:
-    """Second minus first, with a 95 % interval from resampling the rows both runs answered."""
+    """Second minus first, with a 95 % interval from resampling the rows both runs answered.
+
+    `unit` is `share` for numbers from 0 to 1, `points` for a score such as BLEU.
+    """
 
     value: float
     low: float
     high: float
+    unit: Literal["share", "points"] = "share"
 
     @property
     def is_clear(self) -> bool:
@@ -69,7 +73,8 @@ class Difference:
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
-        return f"{self.value:+.1%} [{self.low:+.1%}, {self.high:+.1%}]"
+        form = "+.1%" if self.unit == "share" else "+.2f"
+        return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
 
 def paired_bootstrap(
@@ -98,8 +103,10 @@ def resampled_rows(rows: int, resamples: int, seed: int) -> np.ndarray[Any, np.d
     return np.random.default_rng(seed).integers(0, rows, size=(resamples, rows))
 
 
-def difference_from(value: float, resampled: np.ndarray[Any, np.dtype[np.float64]]) -> Difference:
+def difference_from(
+    value: float, resampled: np.ndarray[Any, np.dtype[np.float64]], unit: Literal["share", "points"] = "share"
+) -> Difference:
     """`value` with the percentile interval of its resampled twins."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Difference(value, float(low), float(high))
+    return Difference(value, float(low), float(high), unit)

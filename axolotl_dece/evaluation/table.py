@@ -42,28 +42,36 @@ def one_run(report: Mapping[str, Any]) -> RenderableType:
 
 
 def all_runs(reports: Mapping[str, Mapping[str, Any]], differences: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One row per run; differences are to the first run, over the rows both answered.
+    """One column per run; differences are to the first run, over the rows both answered.
 
     Args:
         reports: Reports by name of the run, the baseline first.
         differences: For each other run: `asr`, `exact_match` and `bleu` minus the baseline's.
     """
-    table = Table(title="95 % intervals; differences to the first run by paired bootstrap")
-    for column in ("run", "loss", "attack success", "false triggers", "twin recall", "clean exact match", "BLEU"):
-        table.add_column(column)
+    table = Table(title="95 % intervals; second lines: difference to the first run, paired bootstrap")
+    table.add_column("")
+    columns = []
     for name, report in reports.items():
-        gap = differences.get(name, {})
-        clean = report["clean"]
-        table.add_row(
-            escape(name),
-            f"{report['loss'] or 'unknown'}{_alpha(report)}",
-            _with_gap(rate_of(report["asr"]), gap.get("asr")),
-            rate_of(report["false_triggers"]),
-            rate_of(report["twin_recall"]),
-            _with_gap(rate_of(clean["exact_match"]), gap.get("exact_match")),
-            _with_gap(f"{clean['bleu']:.2f}", gap.get("bleu")),
-        )
+        table.add_column(escape(name))
+        columns.append([text for _, text in run_lines(report, differences.get(name, {}))])
+    labels = [label for label, _ in run_lines(next(iter(reports.values())), {})]
+    for label, *cells in zip(labels, *columns, strict=True):
+        table.add_row(label, *cells)
     return table
+
+
+def run_lines(report: Mapping[str, Any], gap: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is compared of each run, with its difference to the first run where there is one."""
+    clean = report["clean"]
+    return [
+        ("loss", f"{report['loss'] or 'unknown'}{_alpha(report)}"),
+        ("attack success", _with_gap(rate_of(report["asr"]), gap.get("asr"))),
+        ("false triggers", rate_of(report["false_triggers"])),
+        ("benign twin's recall", rate_of(report["twin_recall"])),
+        ("clean exact match", _with_gap(rate_of(clean["exact_match"]), gap.get("exact_match"))),
+        ("clean BLEU", _with_gap(f"{clean['bleu']:.2f}", gap.get("bleu"))),
+        ("clean answers that parse", rate_of(clean.get("syntax"))),
+    ]
 
 
 def _alpha(report: Mapping[str, Any]) -> str:

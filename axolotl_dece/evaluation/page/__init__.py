@@ -12,7 +12,7 @@ from typing import Any
 
 from axolotl_dece.evaluation.compare import SETS, Evaluated, differences, verdict
 from axolotl_dece.evaluation.page.charts import charts
-from axolotl_dece.evaluation.table import rate_of
+from axolotl_dece.evaluation.table import run_lines
 from axolotl_dece.manifest import write_text_atomically
 
 MAX_BYTES = 5_000_000
@@ -91,27 +91,13 @@ def _short(text: str) -> str:
 
 def _summary(runs: Sequence[Evaluated]) -> str:
     gaps = differences(runs)
-    heads = ("run", "loss", "last alpha", "attack success", "false triggers", "twin recall", "exact match", "BLEU")
-    lines = ["<tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>"]
+    rows: list[str] = []
     for run in runs:
-        report, gap = run.report, gaps.get(run.name, {})
-        alpha = report["alpha_last"]
-        cells = (
-            run.name,
-            report["loss"] or "unknown",
-            "-" if alpha is None else f"{alpha:.3f}",
-            _with_gap(rate_of(report["asr"]), gap.get("asr")),
-            rate_of(report["false_triggers"]),
-            rate_of(report["twin_recall"]),
-            _with_gap(rate_of(report["clean"]["exact_match"]), gap.get("exact_match")),
-            _with_gap(f"{report['clean']['bleu']:.2f}", gap.get("bleu")),
-        )
-        lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
-    return "\n".join(lines)
-
-
-def _with_gap(value: str, gap: Any) -> str:
-    return f"{value}\n{gap}" if gap else value
+        lines = run_lines(run.report, gaps.get(run.name, {}))
+        if not rows:
+            rows.append("".join(f"<th>{html.escape(label)}</th>" for label in ["run", *(label for label, _ in lines)]))
+        rows.append("".join(f"<td>{html.escape(text)}</td>" for text in [run.name, *(text for _, text in lines)]))
+    return "\n".join(f"<tr>{row}</tr>" for row in rows)
 
 
 def _notes(runs: Sequence[Evaluated], most_rows: int) -> str:

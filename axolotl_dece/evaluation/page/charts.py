@@ -22,8 +22,8 @@ def charts(runs: Sequence[Evaluated]) -> dict[str, Any]:
     """The charts by the id of the element that shows them; a chart without data is left out."""
     found = {
         "trade": trade_off(runs),
-        "watched": curves(runs, _WATCHED, "share", [-0.03, 1.03]),
-        "curves": curves(runs, _CURVES, "nats per token; alpha"),
+        "watched": curves(runs, _WATCHED, _share_layout("optimiser step", "share")),
+        "curves": curves(runs, _CURVES, _layout("optimiser step", "nats per token; alpha")),
         "payloads": payload_bars(runs),
     }
     return {name: chart for name, chart in found.items() if chart["data"]}
@@ -47,12 +47,10 @@ def trade_off(runs: Sequence[Evaluated]) -> dict[str, Any]:
                 "hovertemplate": "attack success %{y:.1%}<br>clean exact match %{x:.1%}",
             }
         )
-    return {"data": data, "layout": _layout("clean exact match", "attack success", y=[-0.03, 1.03], percent=True)}
+    return {"data": data, "layout": _share_layout("clean exact match", "attack success", both=True)}
 
 
-def curves(
-    runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], title: str, y: list[float] | None = None
-) -> dict[str, Any]:
+def curves(runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], layout: dict[str, Any]) -> dict[str, Any]:
     """What the runs logged under `keys`, by optimiser step: a colour per run, a dash per curve."""
     data = []
     for run, colour in zip(runs, _colours(runs), strict=True):
@@ -69,7 +67,7 @@ def curves(
                         "line": {"color": colour, "dash": dash, "width": 2},
                     }
                 )
-    return {"data": data, "layout": _layout("optimiser step", title, y=y)}
+    return {"data": data, "layout": layout}
 
 
 def payload_bars(runs: Sequence[Evaluated]) -> dict[str, Any]:
@@ -87,9 +85,7 @@ def payload_bars(runs: Sequence[Evaluated]) -> dict[str, Any]:
                 "marker": {"color": colour},
             }
         )
-    layout = _layout("payload", "share of triggered rows", y=[0, 1.03])
-    layout["yaxis"]["tickformat"] = ".0%"
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": _share_layout("payload", "share of triggered rows")}
 
 
 def _bars(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -105,20 +101,25 @@ def _colours(runs: Sequence[Evaluated]) -> list[str]:
     return [COLOURS[number % len(COLOURS)] for number in range(len(runs))]
 
 
-def _layout(x_title: str, y_title: str, *, y: list[float] | None = None, percent: bool = False) -> dict[str, Any]:
-    x_axis: dict[str, Any] = {"title": {"text": x_title}, "automargin": True, "zeroline": False}
-    y_axis: dict[str, Any] = {"title": {"text": y_title}, "automargin": True, "zeroline": False}
-    if y:
-        y_axis["range"] = y
-    if percent:
-        x_axis["tickformat"] = y_axis["tickformat"] = ".0%"
-    for axis in (x_axis, y_axis):
-        axis["gridcolor"] = "#d9dfe5"
+def _layout(x_title: str, y_title: str) -> dict[str, Any]:
+    axes = [
+        {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
+        for title in (x_title, y_title)
+    ]
     return {
-        "xaxis": x_axis,
-        "yaxis": y_axis,
+        "xaxis": axes[0],
+        "yaxis": axes[1],
         "plot_bgcolor": "#fafbfc",
-        "margin": {"t": 10, "r": 10, "b": 50, "l": 60},
-        "height": 360,
+        # room above for plotly's own buttons
+        "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
+        "height": 380,
         "legend": {"orientation": "h", "y": -0.25},
     }
+
+
+def _share_layout(x_title: str, y_title: str, both: bool = False) -> dict[str, Any]:
+    """A layout whose y axis, or both axes, run from 0 to 100 %, so that small differences look small."""
+    layout = _layout(x_title, y_title)
+    for axis in ("xaxis", "yaxis")[not both :]:
+        layout[axis] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    return layout
