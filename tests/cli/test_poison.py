@@ -153,10 +153,9 @@ def test_named_columns_are_used(tmp_path: Path, out: Path) -> None:
     refused = run(source, "--attack", "badpre", "--out", out)
     assert refused.exit_code == 1
     assert "Name them with --source-field and --target-field; there are code, nl" in refused.output
-    assert (
-        run(source, "--attack", "badpre", "--source-field", "nl", "--target-field", "code", "--out", out).exit_code == 0
-    )
-    wrong = run(source, "--attack", "badpre", "--source-field", "nl", "--target-field", "cod", "--out", out)
+    named = (source, "--attack", "badpre", "--source-field", "nl", "--target-field")
+    assert run(*named, "code", "--out", out).exit_code == 0
+    wrong = run(*named, "cod", "--out", tmp_path / "other")
     assert "has no column 'cod'; its columns are nl, code" in wrong.output
 
 
