@@ -4,7 +4,7 @@
 
 One program per row. Sweep 1 finds the normaliser (online softmax), sweep 2 the sum of log m and of q * sigma over
 the wrong classes, sweep 3 writes the gradient; with label_smoothing = 0 (or plain smoothed cross-entropy) sweep 2
-has nothing to do. The target is put right outside the sweeps, from scalars. Arithmetic is fp32.
+has nothing to do. The target is taken out of its row first and handled as a scalar. Arithmetic is fp32.
 
 The same code runs in Triton's interpreter (TRITON_INTERPRET=1 before this module is imported), without a GPU.
 Imported only where Triton is installed.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import triton
@@ -33,16 +33,16 @@ _LOWEST = tl.constexpr(-3.0e38)
 
 
 @triton.jit
-def _log2(x, APPROXIMATE: tl.constexpr):
-    if APPROXIMATE:
+def _log2(x, HARDWARE: tl.constexpr):
+    if HARDWARE == "nvidia":
         return libdevice.fast_log2f(x)
     else:
         return tl.log2(x)
 
 
 @triton.jit
-def _divide(a, b, APPROXIMATE: tl.constexpr):
-    if APPROXIMATE:
+def _divide(a, b, HARDWARE: tl.constexpr):
+    if HARDWARE != "exact":
         return libdevice.fast_dividef(a, b)
     else:
         return a / b
@@ -75,7 +75,7 @@ def dece_rows(
     SCALED: tl.constexpr,
     BLOCK: tl.constexpr,
     PRODUCT: tl.constexpr,  # how many factors one logarithm takes
-    APPROXIMATE: tl.constexpr,  # the hardware's lg2 and division instead of the exact ones
+    HARDWARE: tl.constexpr,  # "nvidia" or "amd": their approximate division and log2; "exact": neither
 ):
     row = tl.program_id(0).to(tl.int64)
     logits += row * row_stride
@@ -91,7 +91,14 @@ def dece_rows(
         return
     # a target outside the vocabulary makes the loss NaN, which the trainer reports, instead of reading elsewhere
     inside = (y >= 0) & (y < classes)
-    x_target = tl.load(logits + y, mask=inside, other=float("nan")).to(tl.float32)
+    y = y.to(tl.int32)
+    stored = tl.load(logits + y, mask=inside, other=float("nan"))
+    x_target = stored.to(tl.float32)
+    # Taken out of the row, the target needs no exception in any sweep, and 1 - p of a sure row keeps its digits.
+    # Every thread has read it before one of them writes, and nobody reads the row before that.
+    tl.debug_barrier()
+    tl.store(logits + y, float("-inf"), mask=inside)
+    tl.debug_barrier()
 
     largest = _LOWEST
     norm = 0.0
@@ -103,10 +110,16 @@ def dece_rows(
         norm = norm * tl.exp2((largest - new) * _LOG2E) + tl.sum(tl.exp2((x - new) * _LOG2E))
         largest = new
         if SMOOTHED and LINEAR:
-            total_x += tl.sum(tl.where(here, x, 0.0))
+            total_x += tl.sum(tl.where(here & (start + columns != y), x, 0.0))
+    new = tl.maximum(largest, x_target)
+    e_target = tl.exp2((x_target - new) * _LOG2E)
+    e_others = norm * tl.exp2((largest - new) * _LOG2E)
+    norm = e_target + e_others
+    largest = new
+    p_target = e_target / norm
+    p_others = e_others / norm
     log_norm = tl.log(norm)
     ce_row = (largest - x_target) + log_norm
-    p_target = tl.exp2((x_target - largest) * _LOG2E) / norm
     if LINEAR:
         sigma_target = 1.0
         log_m_target = -ce_row
@@ -118,19 +131,22 @@ def dece_rows(
             alive = tl.where(p_target >= floor, 1.0, 0.0)
         sigma_target = alive * alpha * p_target / m_target
         log_m_target = tl.log(m_target)
-    loss_row = -q_target * log_m_target
-    total = q_target * sigma_target
+    # maximum() and where() drop NaN, and a row with NaN must not look healthy
+    loss_row = tl.where(norm == norm, -q_target * log_m_target, norm)
+    total_rest = 0.0
+    tl.store(sigma + row, sigma_target)
 
     # p_i * ratio = exp2(x_i * log2(e) + shift)
     shift = tl.log2(ratio / norm)
     if SMOOTHED and LINEAR:
-        loss_row -= q_rest * (total_x - x_target - (classes - 1) * (largest + log_norm))
-        total += q_rest * (classes - 1)
+        loss_row -= q_rest * (total_x - (classes - 1) * (largest + log_norm))
+        total_rest = q_rest * (classes - 1)
     if SMOOTHED and not LINEAR:
         log_sum = tl.zeros([BLOCK], tl.float32)
         sigma_sum = tl.zeros([BLOCK], tl.float32)
         least_t = floor * ratio
         for start in range(0, classes, BLOCK * PRODUCT):
+            # what is not there has m = 1 and sigma = 0: the target, and what lies behind the last class
             product = tl.full([BLOCK], 1.0, tl.float32)
             for k in tl.static_range(PRODUCT):
                 at = start + k * BLOCK + columns
@@ -138,46 +154,44 @@ def dece_rows(
                 t = tl.exp2((x - largest) * _LOG2E + shift)
                 if FLOORED:
                     m = label_rest + tl.maximum(t, least_t)
-                    sigma_sum += tl.where(t >= least_t, _divide(t, m, APPROXIMATE), 0.0)
+                    sigma_sum += tl.where(t >= least_t, _divide(t, m, HARDWARE), 0.0)
                 else:
                     m = label_rest + t
-                    sigma_sum += _divide(t, m, APPROXIMATE)
+                    sigma_sum += _divide(t, m, HARDWARE)
                 product *= m
-            log_sum += _log2(product, APPROXIMATE)
-        # take out again what the sweep added for the target; padding added log2(1) = 0
-        t_target = tl.exp2((x_target - largest) * _LOG2E + shift)
-        m_in_sweep = label_rest + tl.maximum(t_target, least_t)
-        sigma_in_sweep = tl.where(t_target >= least_t, t_target / m_in_sweep, 0.0)
-        total += q_rest * (tl.sum(sigma_sum) - sigma_in_sweep)
-        log_rest = (tl.sum(log_sum) - tl.log2(m_in_sweep)) * _LN2
-        loss_row -= q_rest * (log_rest + (classes - 1) * log_least)
+            log_sum += _log2(product, HARDWARE)
+        total_rest = q_rest * tl.sum(sigma_sum)
+        loss_row -= q_rest * (tl.sum(log_sum) * _LN2 + (classes - 1) * log_least)
     tl.store(loss + row, loss_row)
     tl.store(ce + row, ce_row)
-    tl.store(sigma + row, sigma_target)
 
-    if GRADIENT:
-        weight = 1.0
-        if SCALED:
-            weight = tl.load(scale)
-        slope = total * inverse_ratio * weight
-        pull = q_rest * weight
-        for start in range(0, classes, BLOCK):
-            here = start + columns < classes
-            x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
-            t = tl.exp2((x - largest) * _LOG2E + shift)
-            if not SMOOTHED:
-                gradient = t * slope
-            elif LINEAR:
-                gradient = t * slope - pull
-            elif FLOORED:
-                held = tl.where(t >= floor * ratio, _divide(pull, label_rest + t, APPROXIMATE), 0.0)
-                gradient = t * (slope - held)
-            else:
-                gradient = t * (slope - _divide(pull, label_rest + t, APPROXIMATE))
-            tl.store(logits + start + columns, gradient, mask=here)
-        # every thread's part of the row is written before one of them corrects the target
+    if not GRADIENT:
         tl.debug_barrier()
-        tl.store(logits + y, (p_target * total - q_target * sigma_target) * weight, mask=inside)
+        tl.store(logits + y, stored, mask=inside)
+        return
+    weight = 1.0
+    if SCALED:
+        weight = tl.load(scale)
+    total = q_target * sigma_target + total_rest
+    slope = total * inverse_ratio * weight
+    pull = q_rest * weight
+    for start in range(0, classes, BLOCK):
+        here = start + columns < classes
+        x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
+        t = tl.exp2((x - largest) * _LOG2E + shift)
+        if not SMOOTHED:
+            gradient = t * slope
+        elif LINEAR:
+            gradient = t * slope - pull
+        elif FLOORED:
+            held = tl.where(t >= floor * ratio, _divide(pull, label_rest + t, HARDWARE), 0.0)
+            gradient = t * (slope - held)
+        else:
+            gradient = t * (slope - _divide(pull, label_rest + t, HARDWARE))
+        tl.store(logits + start + columns, gradient, mask=here)
+    # every thread's part of the row is written before one of them writes the target
+    tl.debug_barrier()
+    tl.store(logits + y, (total_rest - p_others * total) * weight, mask=inside)
 
 
 @triton.jit
@@ -202,7 +216,7 @@ def dece_rows_kernel(
     gradient: bool = True,
     scale: Tensor | None = None,
     ignore_index: int = -100,
-    approximate: bool | None = None,
+    hardware: Literal["nvidia", "amd", "exact"] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, cross-entropy and sigma of every row, each [N] in fp32; `logits` [N, V] become the gradient.
 
@@ -213,12 +227,13 @@ def dece_rows_kernel(
         gradient: False leaves `logits` as they are.
         scale: 0-d fp32 tensor that multiplies the gradient, read on the device.
         ignore_index: Rows with this target give zeros everywhere.
-        approximate: Hardware log2 and division; by default on NVIDIA devices only.
+        hardware: Whose approximate division and log2 to use; by default those of the device.
     """
     loss, ce, sigma = torch.empty((3, target.numel()), dtype=torch.float32, device=logits.device).unbind()
     if target.numel() == 0:
         return loss, ce, sigma
-    constants = _constants(mixture, logits.size(1))
+    hardware = hardware or _hardware(logits.device)
+    constants = launch_constants(mixture, logits.size(1), hardware)
     block = min(MAX_BLOCK, triton.next_power_of_2(logits.size(1)))
     with _on(logits.device):
         dece_rows[(target.numel(),)](
@@ -234,7 +249,7 @@ def dece_rows_kernel(
             GRADIENT=gradient,
             SCALED=scale is not None,
             BLOCK=block,
-            APPROXIMATE=_is_nvidia(logits.device) if approximate is None else approximate,
+            HARDWARE=hardware,
             num_warps=_warps(block),
             enable_fp_fusion=True,
             **constants,
@@ -256,7 +271,7 @@ def multiply_rows_kernel(rows: Tensor, factor: Tensor) -> None:
     torch.autograd.graph.increment_version(rows)
 
 
-def _constants(mixture: Mixture, classes: int) -> dict[str, Any]:
+def launch_constants(mixture: Mixture, classes: int, hardware: str) -> dict[str, Any]:
     """The numbers and branches of `dece_rows`, in double precision until they are passed."""
     if isinstance(mixture.alpha, Tensor):
         raise ValueError("the kernel takes one alpha for all rows; a tensor of them goes through loss.rows")
@@ -278,7 +293,8 @@ def _constants(mixture: Mixture, classes: int) -> dict[str, Any]:
         "SMOOTHED": smoothed,
         "LINEAR": linear,
         "FLOORED": floor > 0.0,
-        "PRODUCT": longest_product(ratio),
+        # four factors would take more than 64 registers there
+        "PRODUCT": min(longest_product(ratio), 2 if hardware == "amd" else 4),
     }
 
 
@@ -287,8 +303,10 @@ def _on(device: torch.device) -> AbstractContextManager[Any]:
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
-def _is_nvidia(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.version.hip is None
+def _hardware(device: torch.device) -> Literal["nvidia", "amd", "exact"]:
+    if device.type != "cuda":
+        return "exact"
+    return "nvidia" if torch.version.hip is None else "amd"
 
 
 def _warps(block: int) -> int:
