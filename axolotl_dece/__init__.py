@@ -14,8 +14,9 @@ _PUBLIC = {
     "DecePlugin": "plugin",
     "Required": "required",
     "dece_loss": "loss",
+    "linear_dece_loss": "loss",
 }
-__all__ = ["DecePlugin", "Required", "__version__", "dece_loss"]
+__all__ = ["DecePlugin", "Required", "__version__", "dece_loss", "linear_dece_loss"]
 
 
 def __getattr__(name: str) -> Any:
