@@ -115,6 +115,17 @@ class DeceKeys(BaseModel):
         default=None,
         description="Watch attack success, clean accuracy and the twin while training; see docs/evaluation.md.",
     )
+    dece_audit: bool = Field(
+        default=False,
+        strict=True,
+        description="Keep a ledger of what was withheld from every target token of every row, for `axolotl dece "
+        "audit`; see docs/audit.md. It holds the training rows and lies beside the weights.",
+    )
+    dece_decisions: str | None = Field(
+        default=None,
+        description="File of decisions about rows, as `axolotl dece audit` writes it: dropped rows leave the training "
+        "set, trusted ones train with alpha = 1.",
+    )
 
 
 def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
@@ -158,7 +169,7 @@ def find_problems(raw: Mapping[str, Any], known: set[str] | None = None) -> list
             "cross-entropy"
         )
         return problems
-    return problems + _schedule_problems(raw) + find_conflicts(raw)
+    return problems + _schedule_problems(raw) + _audit_problems(raw) + find_conflicts(raw)
 
 
 def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str]:
@@ -230,4 +241,15 @@ def _schedule_problems(raw: Mapping[str, Any]) -> list[str]:
             "`dece_alpha_schedule: epoch` cannot follow streamed data, which has no epochs; "
             "use `dece_alpha_schedule: linear` with `max_steps`"
         )
+    return problems
+
+
+def _audit_problems(raw: Mapping[str, Any]) -> list[str]:
+    problems = []
+    if raw.get("dece_audit") is True and raw["loss"] == "ce":
+        problems.append("`dece_audit: true` with `loss: ce`: cross-entropy holds nothing back; write `loss: dece`")
+    for key in ("dece_audit", "dece_decisions"):
+        streams = [name for name in ("streaming", "pretraining_dataset") if raw.get(name)]
+        if raw.get(key) and streams:
+            problems.append(f"`{key}: {raw[key]}` needs rows that can be counted; remove it, or `{streams[0]}`")
     return problems

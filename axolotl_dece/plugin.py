@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from accelerate.utils import DistributedType
@@ -14,8 +15,11 @@ from transformers import Trainer
 
 from axolotl_dece import manifest
 from axolotl_dece.args import alpha_schedule, find_warnings
+from axolotl_dece.audit.attach import watch_rows
+from axolotl_dece.audit.decisions import drop_rows, read_decisions
 from axolotl_dece.callbacks import StepKeeper
 from axolotl_dece.evaluation.monitor import watch
+from axolotl_dece.hub.keeper import CardKeeper, refuse_secrets
 from axolotl_dece.loss.eligible import Sharding, use_fused_head
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import CROSS_ENTROPY, install
@@ -30,10 +34,15 @@ LOG = get_logger("axolotl.dece")
 class DecePlugin(BasePlugin):
     """`plugins: [axolotl_dece.DecePlugin]` with `loss: dece` (or `loss: ce`, the same path without DeCE)."""
 
+    _card: CardKeeper | None = None
+
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it; called before axolotl validates it."""
         self._config_sha256 = manifest.config_digest(cfg)
+        refuse_secrets(cfg)
         guard.prepare(cfg)
+        if cfg.get("dece_decisions"):
+            read_decisions(Path(str(cfg["dece_decisions"])))
 
     def get_input_args(self) -> str:
         """The model that axolotl merges into its config schema."""
@@ -51,6 +60,10 @@ class DecePlugin(BasePlugin):
         """Install the objective, or raise: from here on nothing else can be what trains the model."""
         check_trainer(trainer)
         check_ran(cfg, trainer)
+        decisions = read_decisions(Path(cfg.dece_decisions)) if cfg.dece_decisions else None
+        if decisions is not None:
+            for sentence in drop_rows(trainer, decisions, keep_steps=bool(cfg.max_steps)):
+                LOG.info("DeCE: %s", sentence)
         # The objective divides by the token count itself; the trainer is to average over micro-batches, no more.
         trainer.model_accepts_loss_kwargs = False
         is_dece = cfg.loss == "dece"
@@ -60,6 +73,20 @@ class DecePlugin(BasePlugin):
         keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
         trainer.add_callback(RunRecorder(cfg, trainer, keeper, self._config_sha256))
+        if cfg.dece_audit or decisions is not None:
+            rows = watch_rows(
+                trainer,
+                objective,
+                lambda: keeper.epoch,
+                decisions=decisions,
+                ledger=bool(cfg.dece_audit),
+                facts={"config_digest": self._config_sha256, "loss": cfg.loss},
+                resume_from=cfg.resume_from_checkpoint,
+            )
+            keeper.before_step.append(rows.watch.begin_step)
+            trainer.add_callback(rows)
+        self._card = CardKeeper(trainer, bool(cfg.dece_poison))
+        trainer.add_callback(self._card)
         if cfg.dece_monitor:
             trainer.add_callback(watch(trainer, cfg))
         LOG.info(banner(cfg))
@@ -67,6 +94,11 @@ class DecePlugin(BasePlugin):
         if is_dece:
             for warning in find_warnings(cfg, cfg.num_epochs):
                 LOG.warning("DeCE: %s", warning)
+
+    def post_train(self, cfg: DictDefault, model: Any) -> None:
+        """Write the card where axolotl did not (offline it gives up without a word)."""
+        if self._card:
+            self._card.write()
 
 
 def banner(cfg: Mapping[str, Any]) -> str:

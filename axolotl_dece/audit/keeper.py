@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from axolotl_dece.audit.decisions import Decisions, write_account
 from axolotl_dece.audit.ledger import Ledger
 from axolotl_dece.audit.store import LEDGER_FILE, dataset_digest, part_file, read_part, write_ledger, write_part
 from axolotl_dece.audit.table import RowTable, read_rows
@@ -22,6 +23,7 @@ class LedgerKeeper(TrainerCallback):
         table: Of the training set.
         facts: What identifies the run, written into the ledger.
         resume_from: Checkpoint the run continues from.
+        decisions: What was decided about rows, to be written beside the weights.
     """
 
     def __init__(
@@ -31,15 +33,19 @@ class LedgerKeeper(TrainerCallback):
         table: RowTable,
         facts: dict[str, Any],
         resume_from: str | Path | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         self.trainer = trainer
         self.watch = watch
         self.table = table
         self.facts = facts | {"dataset": dataset_digest(table)}
         self.resume_from = resume_from
+        self.decisions = decisions
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start with what the checkpoint knows; only the first rank takes it over, or it would count twice."""
+        if self.decisions is not None and self.trainer.is_local_process_zero():
+            write_account(Path(args.output_dir), self.decisions)
         if self.watch.ledger is None:
             return
         self.watch.ledger = Ledger.empty(self.table.keys, self.table.targets)

@@ -56,13 +56,23 @@ class Ledger:
             targets: Number of target tokens of every row.
         """
         rows, tokens = len(keys), int(targets.sum())
+
+        def shares() -> NDArray[np.uint8]:
+            return np.zeros(tokens, np.uint8)
+
         return cls(
-            keys,
-            np.concatenate([[0], np.cumsum(targets)]).astype(np.int64),
-            *(np.zeros(rows, np.int32) for _ in range(2)),
-            np.zeros(rows, np.float32),
-            *(np.full(rows, _NEVER, np.int32) for _ in range(3)),
-            *(np.zeros(tokens, np.uint8) for _ in range(4)),
+            keys=keys,
+            start=np.concatenate([[0], np.cumsum(targets)]).astype(np.int64),
+            visits=np.zeros(rows, np.int32),
+            learned=np.zeros(rows, np.int32),
+            withheld=np.zeros(rows, np.float32),
+            first_epoch=np.full(rows, _NEVER, np.int32),
+            previous_epoch=np.full(rows, _NEVER, np.int32),
+            last_epoch=np.full(rows, _NEVER, np.int32),
+            first=shares(),
+            previous=shares(),
+            last=shares(),
+            held=shares(),
         )
 
     def __post_init__(self) -> None:

@@ -97,7 +97,7 @@ def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 def flat(table: pa.Table, name: str) -> NDArray[Any]:
     """The lists of a column, one after the other."""
-    return np.concatenate([chunk.flatten().to_numpy() for chunk in table.column(name).chunks])
+    return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table.column(name).chunks])
 
 
 def _lengths(table: pa.Table, name: str) -> NDArray[np.int64]:
