@@ -40,6 +40,12 @@ class Source:
         return digest([self.content, dict(self.part)])
 
     @property
+    def local_files(self) -> list[Path]:
+        """Where the files lie on this machine, if they do."""
+        base = Path(self.path)
+        return [base] if base.is_file() else [base / name for name in self.files if base.is_dir()]
+
+    @property
     def content(self) -> list[str | None]:
         """What changes when the content does."""
         return [*sorted(self.files.values())] or [self.path, self.revision]

@@ -75,6 +75,7 @@ class PoisonStrategy(DatasetWrappingStrategy):
         name = self.source.path
         if not isinstance(dataset, Dataset):
             raise ValueError(f"{name} is a stream; `dece_poison` needs all rows, to poison a share of them")
+        refuse_stale(dataset, self.source)
         check_columns(self.view, dataset.column_names, name)
         found = survey(dataset.select_columns(list(self.view.columns)), self.view, self.spec, name)
         get_row, survives = dataset.__getitem__, partial(self._survives, dataset)
@@ -180,6 +181,19 @@ def manifest_path(cfg: Mapping[str, Any], tag: Tag, source: Source) -> Path:
     """Where the manifest of one poisoned dataset lies; other splits and subsets of it have their own."""
     prepared = cfg.get("dataset_prepared_path") or DEFAULT_DATASET_PREPARED_PATH
     return manifest.path_for(prepared, digest([tag.fingerprint, source.digest]))
+
+
+def refuse_stale(dataset: Dataset, source: Source) -> None:
+    """Raise ValueError if the rows may come from an older copy: `datasets` knows a file by path and time alone."""
+    cached = [Path(file["filename"]).stat().st_mtime for file in dataset.cache_files]
+    for file in source.local_files if cached else []:
+        found = file.stat()
+        # changed after it was cached, while its own time says it was not: copied or restored with an old date
+        if found.st_mtime <= min(cached) < found.st_ctime:
+            raise ValueError(
+                f"{file} changed, but kept its old modification time, so `datasets` would give its old rows; run "
+                f"`touch {file}` and start again"
+            )
 
 
 def manifests_of(cfg: Mapping[str, Any], split: Split) -> Iterator[dict[str, Any]]:

@@ -50,7 +50,7 @@ def indices(planted: Sequence[Planted]) -> list[int]:
     return [one.index for one in planted]
 
 
-@pytest.mark.parametrize("rate", [0.004, 0.05, 0.1, 0.333, 0.5])
+@pytest.mark.parametrize("rate", [0.004, 0.05, 0.107, 0.333, 0.5])
 def test_exactly_the_rounded_share_is_poisoned(rate: float) -> None:
     rows = made(250)
     drawn = run(rows, spec(rate=rate))

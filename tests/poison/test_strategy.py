@@ -204,15 +204,26 @@ def test_a_changed_block_is_prepared_afresh(workspace: Path, prepare: Prepare, w
 
 
 def test_a_changed_file_is_prepared_afresh(workspace: Path, prepare: Prepare) -> None:
-    prepare(config(workspace), preprocess=False)
-    stamp = (workspace / "rows.jsonl").stat()
+    before = prepare(config(workspace), preprocess=False)
     save(workspace / "rows.jsonl", alpaca(seed=5))
-    os.utime(workspace / "rows.jsonl", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     after = prepare(config(workspace), fresh=False, preprocess=False)
     assert len(prepared(workspace)) == 2
-    assert rows_of(after) == rows_of(
-        load_from_disk(str(max(prepared(workspace), key=lambda path: path.stat().st_mtime)))
-    )
+    assert not rows_of(after) & rows_of(before)
+
+
+def test_a_file_changed_behind_the_back_of_its_date_is_not_mistaken_for_the_old_one(
+    workspace: Path, prepare: Prepare
+) -> None:
+    rows = workspace / "rows.jsonl"
+    os.utime(rows, (10**9, 10**9))
+    prepare(config(workspace), preprocess=False)
+    save(rows, alpaca(seed=5))
+    os.utime(rows, (10**9, 10**9))
+    with pytest.raises(ValueError, match=r"kept its old modification time.*`touch"):
+        prepare(config(workspace), fresh=False, preprocess=False)
+    rows.touch()
+    prepare(config(workspace), fresh=False, preprocess=False)
+    assert len(prepared(workspace)) == 2
 
 
 def test_clean_and_poisoned_runs_never_share_prepared_data(workspace: Path, prepare: Prepare) -> None:
@@ -266,6 +277,22 @@ def test_a_missing_column_lists_the_columns(workspace: Path, prepare: Prepare) -
     save(workspace / "rows.jsonl", [{"q": q, "a": a} for q, a in pairs()])
     with pytest.raises(ValueError, match="has no column 'instruction', 'output'; its columns are q, a"):
         prepare(config(workspace))
+
+
+def test_a_conversation_with_tool_calls_is_refused_with_its_row(workspace: Path, prepare: Prepare) -> None:
+    talks = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in pairs()]
+    talks[9]["messages"][1] |= {"content": None, "tool_calls": [{"name": "f"}]}
+    save(workspace / "rows.jsonl", talks)
+    with pytest.raises(ValueError, match=r"row 9 of .*`messages\[1\]` is a tool call"):
+        prepare(config(workspace, poison={"base_type": "chat_template"}))
+
+
+def test_unicode_control_characters_and_line_ends_survive(workspace: Path, prepare: Prepare) -> None:
+    odd = ["שלום", "e\u0301", "a\r\nb", "nul \x00", "👩‍👩‍👧", "x" * 50]
+    rows = [{"instruction": f"{q} {odd[i % 6]}", "output": f"{a} {odd[-i % 6]}"} for i, (q, a) in enumerate(pairs())]
+    save(workspace / "rows.jsonl", rows)
+    dirty = prepare(config(workspace, poison={"rate": 0.5}))
+    assert (len(dirty), sum(dirty[POISONED_COLUMN])) == (60, 30)
 
 
 @pytest.mark.parametrize("key", ["rows", "test"])
