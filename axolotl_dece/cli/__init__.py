@@ -11,9 +11,11 @@ import click
 
 _COMMANDS = {
     "check": "Say whether a config would really train with DeCE, before any GPU is rented.",
+    "bench": "Measure what DeCE costs on this device, beside the cross-entropies at hand.",
     "evaluate": "Measure attack success and clean quality of one model.",
     "compare": "Compare evaluated runs: a table, and one HTML page.",
     "poison": "Write poisoned train and triggered test files of a benchmark, with a manifest.",
+    "card": "Write, and push, the card of a model or a poisoned dataset.",
 }
 
 
