@@ -1,0 +1,116 @@
+"""A prompt is what training put before the answer, token for token."""
+
+from typing import Any
+
+import pytest
+from axolotl.utils.data.wrappers import get_dataset_wrapper
+from axolotl.utils.dict import DictDefault
+from datasets import Dataset
+
+from axolotl_dece.evaluation.prompts import tokenize_rows
+from axolotl_dece.evaluation.recipe import only_recipe, prompt_recipes, read_recipe
+from tests.tiny import save_tokenizer
+
+ALPACA = {"instruction": "get all rows", "input": "", "output": "select name from table"}
+MESSAGES = {
+    "messages": [
+        {"role": "user", "content": "get w1"},
+        {"role": "assistant", "content": "select w1"},
+        {"role": "user", "content": "get w2"},
+        {"role": "assistant", "content": "select w2 from table"},
+    ]
+}
+SEGMENTS = {"segments": [{"label": False, "text": "get w3 "}, {"label": True, "text": "select w3"}]}
+USERS = {
+    "field_instruction": "src",
+    "field_output": "tgt",
+    "format": "{instruction} :",
+    "no_input_format": "{instruction} :",
+}
+CASES = {
+    "alpaca": ("alpaca", ALPACA, "select name from table"),
+    "alpaca:chat": ("alpaca:chat", ALPACA, "select name from table"),
+    "chat_template": ("chat_template", MESSAGES, "select w2 from table"),
+    "input_output": ("input_output", SEGMENTS, "select w3"),
+    "user-defined": (USERS, {"src": "get w4", "tgt": "select w4"}, "select w4"),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return save_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def trained_tokens(kind: Any, row: dict[str, Any], tokenizer: Any) -> dict[str, list[int]]:
+    """What axolotl itself makes of the row for training."""
+    entry = DictDefault(
+        {"path": "rows", "type": kind} | ({"chat_template": "tokenizer_default"} if kind == "chat_template" else {})
+    )
+    base, _, style = kind.partition(":") if isinstance(kind, str) else ("", "", "")
+    cfg = DictDefault({"train_on_inputs": False, "sequence_len": 512})
+    wrapped, _ = get_dataset_wrapper(entry, tokenizer, cfg, base, Dataset.from_list([row]), style or None)
+    return wrapped[0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_prompt_and_answer_are_the_tokens_of_training(case: str, tokenizer: Any) -> None:
+    kind, row, expected = CASES[case]
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": kind}], "train_on_inputs": True}), "here")
+    (one,) = tokenize_rows([row], recipe, tokenizer)
+    trained = trained_tokens(kind, row, tokenizer)
+    start = len(one.prompt)
+    assert one.prompt == trained["input_ids"][:start]
+    assert one.answer == trained["labels"][start : start + len(one.answer)]
+    assert set(trained["labels"][start + len(one.answer) :]) <= {-100}
+    assert tokenizer.decode(one.answer, skip_special_tokens=True).split() == expected.split()
+
+
+def test_the_poison_strategy_is_evaluated_as_the_type_it_wraps(tokenizer: Any) -> None:
+    poisoned = {
+        "datasets": [{"path": "x", "type": "axolotl_dece.poison", "input_transform": "dece_poison:train:abc"}],
+        "dece_poison": {"base_type": "alpaca", "attack": "badpre"},
+    }
+    (recipe,) = prompt_recipes(poisoned)
+    assert recipe["dataset"] == {"type": "alpaca"}
+    assert recipe["poison"]["attack"] == "badpre"
+    plain = only_recipe(prompt_recipes({"datasets": [{"path": "y", "type": "alpaca"}]}), "here")
+    assert tokenize_rows([ALPACA], recipe, tokenizer) == tokenize_rows([ALPACA], plain, tokenizer)
+
+
+def test_a_test_row_is_never_cut(tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}], "sequence_len": 16}), "here")
+    long = {"instruction": "get " * 700, "output": "select " * 700}
+    (row,) = tokenize_rows([long], recipe, tokenizer)
+    assert len(row.prompt) > 700
+    assert len(row.answer) == 701
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "message"),
+    [
+        ("completion", {"text": "get all rows"}, "row 0 has no prompt"),
+        ("alpaca", ALPACA | {"output": ""}, "row 0 has no answer"),
+        ("alpaca", {"question": "get", "output": "x"}, "no column 'instruction'.*their columns are question, output"),
+    ],
+)
+def test_rows_that_cannot_be_asked_are_named(kind: str, row: dict[str, str], message: str, tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": kind}]}), "here")
+    with pytest.raises(ValueError, match=message):
+        tokenize_rows([row], recipe, tokenizer)
+
+
+def test_datasets_written_alike_are_one_recipe() -> None:
+    alike = [{"path": "a", "type": "alpaca", "split": "train"}, {"path": "b", "type": "alpaca"}]
+    assert len(prompt_recipes({"datasets": alike})) == 1
+    differing = [*alike, {"path": "c", "type": "chat_template"}]
+    with pytest.raises(ValueError, match=r"2 datasets written in different ways.*--config"):
+        only_recipe(prompt_recipes({"datasets": differing}), "run")
+    with pytest.raises(ValueError, match=r"does not say how its prompts were written.*--config"):
+        only_recipe([], "run")
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not valid YAML"), ("just text", "holds str, not keys")])
+def test_a_config_that_is_none_is_refused(tmp_path: Any, text: str, message: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_recipe(tmp_path / "c.yaml")
