@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from axolotl.integrations.base import BasePlugin
+from transformers import TrainerCallback
 
 ZERO_STAGES = {"ZeRO-1": 1, "ZeRO-2": 2, "ZeRO-3": 3}
 
@@ -35,10 +36,11 @@ def prepare(engine: str) -> None:
     """Teach accelerate and DeepSpeed about gloo; safe to call once per process."""
     from accelerate.utils import DistributedType
 
+    # without an index: torch cannot load a checkpoint to "cpu:0"
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     if engine == "DDP":
         os.environ["ACCELERATE_USE_CPU"] = "true"
         return
-    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
     if engine in ZERO_STAGES:
         _use_gloo(DistributedType.MULTI_CPU)
         _prepare_deepspeed()
@@ -78,7 +80,9 @@ def _build_meshes_on_cpu() -> None:
 
 
 class CpuRanks(BasePlugin):
-    """Keeps axolotl from looking for GPUs, and checks that the ranks are ranks."""
+    """Keeps axolotl from looking for GPUs, and checks that the ranks are ranks of `engine`."""
+
+    engine = ""
 
     def load_datasets(self, cfg: Any, preprocess: bool = False) -> None:
         """The earliest hook after axolotl has set a GPU as the place of the model."""
@@ -87,8 +91,16 @@ class CpuRanks(BasePlugin):
     def get_training_args(self, cfg: Any) -> dict[str, Any]:
         return {} if cfg.deepspeed or cfg.fsdp_config else {"use_cpu": True}
 
-    def post_train(self, cfg: Any, model: Any) -> None:
-        assert torch.distributed.get_world_size() == int(os.environ["WORLD_SIZE"]) == 2
+    def post_trainer_create(self, cfg: Any, trainer: Any) -> None:
+        trainer.add_callback(_CheckEngine(self.engine, trainer))
+
+
+class _CheckEngine(TrainerCallback):
+    def __init__(self, engine: str, trainer: Any) -> None:
+        self.engine, self.trainer = engine, trainer
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        check_engine(self.engine, self.trainer)
 
 
 def check_engine(engine: str, trainer: Any) -> None:
