@@ -1,0 +1,164 @@
+"use strict";
+(async () => {
+  const PAGE_SIZE = 50;
+  const byId = (id) => document.getElementById(id);
+  const decisions = { cluster: new Map(), row: new Map() };
+
+  async function unpack(id) {
+    const packed = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
+  // Texts go in by textContent alone: nothing in a training row can become markup.
+  function element(tag, text, className) {
+    const made = document.createElement(tag);
+    if (text !== undefined) made.textContent = text;
+    if (className) made.className = className;
+    return made;
+  }
+
+  const percent = (share) => `${Math.round(100 * share)} %`;
+
+  function chooser(kind, key) {
+    const select = element("select");
+    select.setAttribute("aria-label", `decision about ${kind} ${key}`);
+    for (const [value, text] of [["", kind === "row" ? "as its cluster" : "undecided"], ["drop", "drop"], ["trust", "trust"]]) {
+      select.append(Object.assign(element("option", text), { value }));
+    }
+    select.value = decisions[kind].get(key) || "";
+    select.addEventListener("change", () => {
+      if (select.value) decisions[kind].set(key, select.value); else decisions[kind].delete(key);
+      select.closest("tr").className = select.value;
+      count();
+    });
+    return select;
+  }
+
+  // What is said of a row goes before what is said of its cluster.
+  function decided() {
+    const lines = new Map();
+    for (const cluster of content.clusters) {
+      const decision = decisions.cluster.get(cluster.number);
+      if (!decision) continue;
+      for (const id of cluster.ids) {
+        lines.set(id, { row: id, decision, cluster: cluster.number, span: cluster.span, cue: cluster.cues[0][0] });
+      }
+    }
+    for (const [id, decision] of decisions.row) lines.set(id, { row: id, decision });
+    return [...lines.values()];
+  }
+
+  function count() {
+    const lines = decided();
+    const number = (kind) => lines.filter((line) => line.decision === kind).length;
+    byId("decided").textContent = `${number("drop")} rows to drop, ${number("trust")} to trust`;
+    byId("save").disabled = lines.length === 0;
+  }
+
+  function save() {
+    const text = decided().map((line) => JSON.stringify(line) + "\n").join("");
+    const link = element("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
+    link.download = "decisions.jsonl";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+
+  function clusterLine(cluster) {
+    const made = element("tr");
+    made.append(element("td", cluster.number), element("td", cluster.ids.length));
+    const span = element("td", cluster.span, "words");
+    for (const [text, rows] of cluster.spans.slice(1)) span.append(element("small", `${text} (${rows} rows)`));
+    const cue = element("td", undefined, "words");
+    cluster.cues.forEach(([text, inside, reach], place) => {
+      const numbers = `in ${percent(inside)} of its rows; ${percent(reach)} of the rows with it are here`;
+      cue.append(place ? element("small", `${text}: ${numbers}`) : element("span", text));
+      if (!place) cue.append(element("small", numbers));
+    });
+    const show = element("button", "show rows");
+    show.type = "button";
+    show.addEventListener("click", () => {
+      byId("cluster").value = cluster.number;
+      filter();
+      byId("filters").scrollIntoView();
+    });
+    const decision = element("td");
+    decision.append(chooser("cluster", cluster.number));
+    const last = element("td");
+    last.append(show);
+    made.append(span, cue, element("td", cluster.log10_p.toFixed(0)), element("td", cluster.weight.toFixed(0)), decision, last);
+    return made;
+  }
+
+  function tokens(row) {
+    const cell = element("td", undefined, "text");
+    row.text.forEach((text, at) => {
+      const token = element("span", text, row.target[at] ? (row.held[at] >= 2 ? "held" : "") : "prompt");
+      if (row.target[at]) {
+        if (row.share[at] > 0.02) token.style.backgroundColor = `rgba(213, 94, 0, ${0.75 * row.share[at]})`;
+        token.title = `withheld at both of the last two visits: ${percent(row.share[at])}; refused at ${row.held[at]} of ${row.visits} visits`;
+      }
+      cell.append(token);
+    });
+    if (row.cut) cell.append(element("span", " ... (cut for this page)", "prompt"));
+    return cell;
+  }
+
+  function rowLine(row) {
+    const made = element("tr", undefined, decisions.row.get(row.id) || "");
+    const name = element("td");
+    name.append(element("code", row.id), element("br"), `number ${row.index}`);
+    if (row.copies > 1) name.append(`, ${row.copies} times`);
+    if (row.cluster) name.append(element("br"), `cluster ${row.cluster}`);
+    const decision = element("td");
+    decision.append(chooser("row", row.id));
+    made.append(name, element("td", row.score.toFixed(2)), tokens(row), decision);
+    return made;
+  }
+
+  let found = [];
+  let shown = 0;
+
+  function more() {
+    const next = found.slice(shown, shown + PAGE_SIZE);
+    byId("rows").tBodies[0].append(...next.map(rowLine));
+    shown += next.length;
+    byId("more").hidden = shown >= found.length;
+    byId("count").textContent = `${shown} of ${found.length} rows`;
+  }
+
+  function filter() {
+    const wanted = byId("search").value.toLowerCase();
+    const cluster = byId("cluster").value;
+    found = content.rows.filter((row, number) => texts[number].includes(wanted)
+      && (!cluster || String(row.cluster) === cluster));
+    byId("rows").tBodies[0].replaceChildren();
+    shown = 0;
+    more();
+  }
+
+  const content = JSON.parse(await unpack("content"));
+  const texts = content.rows.map((row) => `${row.id} ${row.text.join("")}`.toLowerCase());
+  byId("clusters").tBodies[0].append(...content.clusters.map(clusterLine));
+  byId("clusters").hidden = content.clusters.length === 0;
+  byId("none").hidden = content.clusters.length > 0;
+  for (const { number } of content.clusters) {
+    byId("cluster").append(Object.assign(element("option", number), { value: number }));
+  }
+  byId("cluster").append(Object.assign(element("option", "none"), { value: 0 }));
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("filters").addEventListener("input", filter);
+  byId("more").addEventListener("click", more);
+  byId("save").addEventListener("click", save);
+  count();
+  filter();
+  document.head.append(element("script", await unpack("plotly")));
+  for (const figure of document.querySelectorAll("figure")) {
+    const place = figure.querySelector("div");
+    const chart = content.charts[place.id];
+    if (chart) Plotly.newPlot(place, chart.data, chart.layout, { responsive: true, displaylogo: false });
+    else figure.remove();
+  }
+  document.body.dataset.ready = "yes";
+})();

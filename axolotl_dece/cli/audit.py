@@ -1,0 +1,115 @@
+"""`axolotl dece audit`: which rows the loss held back, as a table and a page, and decisions about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from axolotl_dece.audit.report import Audit
+
+_PATH = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(short_help="Show which rows the loss held back, and decide about them.")
+@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--page", type=_PATH, help="The page to write.  [default: OUT/_dece_audit.html]")
+@click.option("--least-rows", type=click.IntRange(min=2), default=5, show_default=True, help="Rows of a cluster.")
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Clusters in the table.")
+@click.option("--tokenizer", help="Where the run's tokenizer is, if not in OUT.")
+@click.option("--trust", multiple=True, metavar="cluster:N|row:ID", help="Train these rows with alpha = 1.")
+@click.option("--drop", multiple=True, metavar="cluster:N|row:ID", help="Take these rows out of training.")
+@click.option("--write", type=_PATH, help="File for the decisions: `dece_decisions` of the next run.")
+@click.option("--overwrite", is_flag=True, help="Replace the decisions file if it is there.")
+def audit(
+    out: Path,
+    page: Path | None,
+    least_rows: int,
+    top: int,
+    tokenizer: str | None,
+    trust: tuple[str, ...],
+    drop: tuple[str, ...],
+    write: Path | None,
+    overwrite: bool,
+) -> None:
+    """Show what a run with `dece_audit: true` held back; OUT is its output_dir.
+
+    \b
+    axolotl dece audit OUT --trust cluster:2 --drop cluster:1 --write decisions.jsonl
+    """
+    from rich.console import Console
+
+    from axolotl_dece.audit.choice import choose
+    from axolotl_dece.audit.decisions import write_decisions
+    from axolotl_dece.audit.page import write_page
+    from axolotl_dece.audit.report import load_audit
+
+    _check_options(trust + drop, write, overwrite)
+    console = Console()
+    try:
+        with console.status("reading the ledger and testing what goes together"):
+            found = load_audit(out, least_rows=least_rows, tokenizer=tokenizer)
+            lines = choose(found, trust, drop)
+        written = write_page(found, page or out / "_dece_audit.html")
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    _show(found, top, console)
+    console.print(f"page written to {written}", soft_wrap=True, highlight=False)
+    if write is not None:
+        write_decisions(write, lines)
+        counts = {kind: sum(line["decision"] == kind for line in lines) for kind in ("drop", "trust")}
+        console.print(
+            f"{counts['drop']} rows to drop and {counts['trust']} to trust written to {write}; "
+            f"train again with `dece_decisions: {write}`",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _check_options(decisions: tuple[str, ...], write: Path | None, overwrite: bool) -> None:
+    if decisions and write is None:
+        raise click.UsageError("--trust and --drop need --write FILE, or nothing would come of them")
+    if write is not None and not decisions:
+        raise click.UsageError("--write needs something to write: --trust or --drop")
+    if write is not None and write.exists() and not overwrite:
+        raise click.UsageError(f"{write} is already there; give another name or --overwrite")
+
+
+def _show(found: Audit, top: int, console: Console) -> None:
+    held = int((found.scores > 0).sum())
+    console.print(f"{held} of {len(found.rows)} rows were persistently held back while the rest of them was learned")
+    for note in found.notes():
+        console.print(f"[yellow]{note}[/]")
+    if found.clusters:
+        console.print(_table(found, top))
+    else:
+        console.print("No cluster: nothing that rows hold back together goes with a word of their prompts.")
+
+
+def _table(found: Audit, top: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"Clusters of {found.name}: the span the loss refused, and the prompt word that goes with it")
+    for name in ("cluster", "rows", "held-back span", "prompt word", "in its rows", "only there", "log10 p", "weight"):
+        table.add_column(name, justify="left" if name in ("held-back span", "prompt word") else "right")
+    for cluster in found.clusters[:top]:
+        cue = cluster.cues[0]
+        table.add_row(
+            str(cluster.number),
+            str(len(cluster.rows)),
+            Text(cluster.span),
+            Text(cue.text),
+            f"{cue.inside:.0%}",
+            f"{cue.reach:.0%}",
+            f"{cluster.log10_p:.0f}",
+            f"{cluster.weight:.0f}",
+        )
+    if len(found.clusters) > top:
+        table.caption = f"{len(found.clusters) - top} more on the page"
+    return table

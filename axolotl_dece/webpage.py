@@ -1,0 +1,42 @@
+"""Pages that need nothing else: one HTML file with its style, its script, plotly and its data inside.
+
+Every text that users or models wrote reaches a page as packed data and is shown as text, never as markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 5_000_000
+"""A page people mail to each other."""
+
+
+def fill_page(folder: Path, content: Any, **parts: str) -> str:
+    """The template `page.html` of `folder` with `page.css`, `page.js`, plotly and `content` put in.
+
+    Args:
+        folder: Where the three files are.
+        content: What the script reads, anything JSON can say.
+        parts: HTML, escaped where it has to be, by the name of its place: `summary` fills `@@SUMMARY@@`.
+    """
+    from plotly.offline import get_plotlyjs
+
+    values = {
+        "STYLE": (folder / "page.css").read_text(encoding="utf-8"),
+        "SCRIPT": (folder / "page.js").read_text(encoding="utf-8"),
+        "PLOTLY": packed(get_plotlyjs()),
+        "CONTENT": packed(json.dumps(content)),
+    } | {name.upper(): part for name, part in parts.items()}
+    template = (folder / "page.html").read_text(encoding="utf-8")
+    # in one pass, so that a filled-in text cannot name a place itself
+    return re.sub(r"@@([A-Z]+)@@", lambda place: values[place[1]], template)
+
+
+def packed(text: str) -> str:
+    """gzip in base64: plotly.js shrinks from 4.9 to 2 MB, and no text in it can end the element it stands in."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
