@@ -15,8 +15,8 @@ from transformers import Trainer
 
 from axolotl_dece import manifest
 from axolotl_dece.args import alpha_schedule, find_warnings
-from axolotl_dece.audit.attach import watch_rows
-from axolotl_dece.audit.decisions import drop_rows, read_decisions
+from axolotl_dece.audit.attach import drop_rows, watch_rows
+from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.callbacks import StepKeeper
 from axolotl_dece.evaluation.monitor import watch
 from axolotl_dece.hub.keeper import CardKeeper, refuse_secrets

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from transformers import Trainer
-
 from axolotl_dece.audit.identity import id_to_key, key_to_id
-from axolotl_dece.audit.table import RowTable, tabulate
 from axolotl_dece.manifest import write_json_atomically, write_text_atomically
 
 ACCOUNT_FILE = "dece_decisions.json"
 _KINDS = ("drop", "trust")
-_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -87,52 +81,6 @@ def _parse(line: str) -> tuple[int, str]:
     if entry.get("decision") not in _KINDS:
         raise ValueError(f'"decision" must be "drop" or "trust", not {entry.get("decision")!r}')
     return id_to_key(entry["row"]), entry["decision"]
-
-
-def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> list[str]:
-    """Take the dropped rows out of the trainer's training set, and shorten the run to the same number of epochs.
-
-    Args:
-        trainer: Not started yet.
-        decisions: What was decided.
-        keep_steps: Whether the user fixed the number of steps.
-
-    Returns:
-        A sentence for each thing done.
-
-    Raises:
-        ValueError: The file names rows the training set does not hold, or drops all of them.
-    """
-    table = tabulate(trainer.train_dataset)
-    check_known(decisions, table)
-    dropped = np.isin(table.all_keys, np.array(sorted(decisions.drop), dtype=np.int64))
-    kept = np.flatnonzero(~dropped)
-    if not len(kept):
-        raise ValueError(f"`dece_decisions: {decisions.path}` drops every row of the training set")
-    rows, steps = len(dropped), trainer.args.max_steps
-    if len(kept) < rows:
-        trainer.train_dataset = trainer.train_dataset.select(kept)
-        if steps > 0 and not keep_steps:
-            trainer.args.max_steps = math.ceil(steps * len(kept) / rows)
-    return [
-        f"{rows - len(kept)} of {rows} training rows dropped, as decided in {decisions.path}; they are listed in "
-        f"{ACCOUNT_FILE}",
-        f"{np.isin(table.all_keys, np.array(sorted(decisions.trust), dtype=np.int64)).sum()} trusted rows train with "
-        "alpha = 1",
-    ]
-
-
-def check_known(decisions: Decisions, table: RowTable) -> None:
-    """Raise ValueError when a decision is about a row that the training set does not hold."""
-    decided = decisions.drop | decisions.trust
-    unknown = sorted(decided - set(table.keys.tolist()))
-    if unknown:
-        shown = ", ".join(key_to_id(key) for key in unknown[:_MOST_SHOWN])
-        raise ValueError(
-            f"`dece_decisions: {decisions.path}`: {len(unknown)} of {len(decided)} rows are not in the training set "
-            f"({shown}{', ...' if len(unknown) > _MOST_SHOWN else ''}). It was made for other data, or the rows, the "
-            "prompt template or the tokenizer changed since. Train once with `dece_audit: true` and decide anew"
-        )
 
 
 def write_account(folder: Path, decisions: Decisions) -> None:

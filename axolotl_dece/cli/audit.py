@@ -95,9 +95,18 @@ def _table(found: Audit, top: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"Clusters of {found.name}: the span the loss refused, and the prompt word that goes with it")
-    for name in ("cluster", "rows", "held-back span", "prompt word", "in its rows", "only there", "log10 p", "weight"):
-        table.add_column(name, justify="left" if name in ("held-back span", "prompt word") else "right")
+    table = Table(title=f"What {found.name} held back, and the word of the prompt that goes with it")
+    for name in ("cluster", "rows"):
+        table.add_column(name, justify="right")
+    for name in ("span", "prompt word"):
+        table.add_column(name, overflow="fold")
+    for name in ("inside", "reach", "log10 p", "weight"):
+        table.add_column(name, justify="right", no_wrap=True)
+    more = len(found.clusters) - top
+    table.caption = (
+        "inside: share of the cluster's rows with the word; reach: share of the rows with it that are in the cluster"
+        + (f"; {more} more clusters on the page" if more > 0 else "")
+    )
     for cluster in found.clusters[:top]:
         cue = cluster.cues[0]
         table.add_row(
@@ -110,6 +119,4 @@ def _table(found: Audit, top: int) -> Table:
             f"{cluster.log10_p:.0f}",
             f"{cluster.weight:.0f}",
         )
-    if len(found.clusters) > top:
-        table.caption = f"{len(found.clusters) - top} more on the page"
     return table

@@ -108,7 +108,7 @@
   function rowLine(row) {
     const made = element("tr", undefined, decisions.row.get(row.id) || "");
     const name = element("td");
-    name.append(element("code", row.id), element("br"), `number ${row.index}`);
+    name.append(element("code", row.id), element("br"), `row ${row.index} of the set`);
     if (row.copies > 1) name.append(`, ${row.copies} times`);
     if (row.cluster) name.append(element("br"), `cluster ${row.cluster}`);
     const decision = element("td");
@@ -157,7 +157,7 @@
   for (const figure of document.querySelectorAll("figure")) {
     const place = figure.querySelector("div");
     const chart = content.charts[place.id];
-    if (chart) Plotly.newPlot(place, chart.data, chart.layout, { responsive: true, displaylogo: false });
+    if (chart) Plotly.newPlot(place, chart.data, chart.layout, { responsive: true, displayModeBar: false });
     else figure.remove();
   }
   document.body.dataset.ready = "yes";

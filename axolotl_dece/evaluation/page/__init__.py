@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,8 @@ from axolotl_dece.evaluation.compare import SETS, Evaluated, differences, verdic
 from axolotl_dece.evaluation.page.charts import charts
 from axolotl_dece.evaluation.table import run_lines
 from axolotl_dece.manifest import write_text_atomically
+from axolotl_dece.webpage import MAX_BYTES, fill_page
 
-MAX_BYTES = 5_000_000
 _LONGEST_TEXT = 4_000
 _HERE = Path(__file__).parent
 
@@ -35,30 +32,8 @@ def write_page(runs: Sequence[Evaluated], path: Path) -> Path:
 
 
 def _render(runs: Sequence[Evaluated], most_rows: int) -> str:
-    from plotly.offline import get_plotlyjs
-
     content = {"charts": charts(runs), "rows": _rows(runs, most_rows), "runs": [run.name for run in runs]}
-    parts = {
-        "STYLE": _part("page.css"),
-        "SUMMARY": _summary(runs),
-        "NOTES": _notes(runs, most_rows),
-        "PLOTLY": _packed(get_plotlyjs()),
-        "CONTENT": _packed(json.dumps(content)),
-        "SCRIPT": _part("page.js"),
-    }
-    page = _part("page.html")
-    for name, part in parts.items():
-        page = page.replace(f"@@{name}@@", part)
-    return page
-
-
-def _part(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _packed(text: str) -> str:
-    """gzip in base64: plotly.js shrinks from 4.9 to 2 MB, and no text in it can end the element it stands in."""
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return fill_page(_HERE, content, summary=_summary(runs), notes=_notes(runs, most_rows))
 
 
 def _rows(runs: Sequence[Evaluated], most: int) -> list[dict[str, Any]]:
