@@ -16,7 +16,7 @@ from transformers import Trainer
 from axolotl_dece import manifest
 from axolotl_dece.args import alpha_schedule, find_warnings
 from axolotl_dece.audit.attach import drop_rows, watch_rows
-from axolotl_dece.audit.decisions import read_decisions
+from axolotl_dece.audit.decisions import Decisions, read_decisions
 from axolotl_dece.callbacks import StepKeeper
 from axolotl_dece.evaluation.monitor import watch
 from axolotl_dece.hub.keeper import CardKeeper, refuse_secrets
@@ -26,7 +26,7 @@ from axolotl_dece.loss.objective import CROSS_ENTROPY, install
 from axolotl_dece.poison import guard
 from axolotl_dece.poison.strategy import refuse_tokenised
 from axolotl_dece.poison.verify import check_ran
-from axolotl_dece.record import RunRecorder
+from axolotl_dece.record import RunRecorder, choose_checkpoint
 
 LOG = get_logger("axolotl.dece")
 
@@ -60,6 +60,8 @@ class DecePlugin(BasePlugin):
         """Install the objective, or raise: from here on nothing else can be what trains the model."""
         check_trainer(trainer)
         check_ran(cfg, trainer)
+        if passed_over := choose_checkpoint(cfg):
+            LOG.warning("DeCE: %s", passed_over)
         decisions = read_decisions(Path(cfg.dece_decisions)) if cfg.dece_decisions else None
         if decisions is not None:
             for sentence in drop_rows(trainer, decisions, keep_steps=bool(cfg.max_steps)):
@@ -72,19 +74,9 @@ class DecePlugin(BasePlugin):
         objective = install(trainer.model, mixture)
         keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
-        trainer.add_callback(RunRecorder(cfg, trainer, keeper, self._config_sha256))
         if cfg.dece_audit or decisions is not None:
-            rows = watch_rows(
-                trainer,
-                objective,
-                lambda: keeper.epoch,
-                decisions=decisions,
-                ledger=bool(cfg.dece_audit),
-                facts={"config_digest": self._config_sha256, "loss": cfg.loss},
-                resume_from=cfg.resume_from_checkpoint,
-            )
-            keeper.before_step.append(rows.watch.begin_step)
-            trainer.add_callback(rows)
+            self._watch_rows(cfg, trainer, keeper, decisions)
+        trainer.add_callback(RunRecorder(cfg, trainer, keeper, self._config_sha256))
         self._card = CardKeeper(trainer, bool(cfg.dece_poison))
         trainer.add_callback(self._card)
         if cfg.dece_monitor:
@@ -94,6 +86,19 @@ class DecePlugin(BasePlugin):
         if is_dece:
             for warning in find_warnings(cfg, cfg.num_epochs):
                 LOG.warning("DeCE: %s", warning)
+
+    def _watch_rows(self, cfg: DictDefault, trainer: Trainer, keeper: StepKeeper, decisions: Decisions | None) -> None:
+        rows = watch_rows(
+            trainer,
+            keeper.objective,
+            lambda: keeper.epoch,
+            decisions=decisions,
+            ledger=bool(cfg.dece_audit),
+            facts={"config_digest": self._config_sha256, "loss": cfg.loss},
+            resume_from=lambda: cfg.resume_from_checkpoint,
+        )
+        keeper.before_step.append(rows.watch.begin_step)
+        trainer.add_callback(rows)
 
     def post_train(self, cfg: DictDefault, model: Any) -> None:
         """Write the card where axolotl did not (offline it gives up without a word)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
@@ -47,32 +47,42 @@ class _DuplicateKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """The mapping in a YAML file, and a sentence for every key that is written twice.
+def parse_config(text: str, origin: str) -> tuple[dict[str, Any], list[str]]:
+    """The mapping in a YAML text, and a sentence for every key that is written twice.
+
+    Args:
+        text: The YAML.
+        origin: Where it is from, for the messages.
 
     Raises:
-        ValueError: The file cannot be read or is not a YAML mapping.
+        ValueError: It is not a YAML mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    loader = _DuplicateKeyLoader(text)
+        loader = _DuplicateKeyLoader(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{origin} is not valid YAML: {error}") from error
     try:
         content = loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{origin} is not valid YAML: {error}") from error
     finally:
         loader.dispose()
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no mapping of keys to values, so it is not an axolotl config")
+        raise ValueError(f"{origin} holds no mapping of keys to values, so it is not an axolotl config")
     return content, loader.duplicates
 
 
-def inspect_config(raw: Mapping[str, Any], duplicates: list[str]) -> list[Finding]:
-    """All findings about a raw config; a stage is entered only when the one before it found no error."""
+def inspect_config(raw: Mapping[str, Any], duplicates: list[str], *, is_ours: bool = True) -> list[Finding]:
+    """All findings about a raw config; a stage is entered only when the one before it found no error.
+
+    Args:
+        raw: The config as it was written.
+        duplicates: Sentences about keys written twice.
+        is_ours: Whether plugins may look at what the config names, such as the files of its datasets.
+    """
     findings = [Finding("error", text) for text in duplicates]
-    stages = ((_plugin_findings, _version_findings, _loss_findings), (_axolotl_findings,), (_plan_findings,))
+    accepts = partial(_axolotl_findings, is_ours=is_ours)
+    stages = ((_plugin_findings, _version_findings, _loss_findings), (accepts,), (_plan_findings,))
     for stage in stages:
         for ask in stage:
             findings += ask(raw)
@@ -124,14 +134,19 @@ def _loss_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("error", "`loss: ce` trains plain cross-entropy, on purpose; write `loss: dece` to use DeCE")
 
 
-def _axolotl_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
+def _axolotl_findings(raw: Mapping[str, Any], *, is_ours: bool) -> Iterator[Finding]:
     """Let axolotl validate it as it would before training, but without asking this machine for a GPU."""
+    from axolotl.integrations.base import PluginManager
     from axolotl.utils.config import prepare_plugins, validate_config
     from axolotl.utils.dict import DictDefault
 
     cfg = DictDefault(raw)
     try:
-        prepare_plugins(cfg)
+        if is_ours:
+            prepare_plugins(cfg)
+        else:
+            for name in raw.get("plugins") or []:
+                PluginManager.get_instance().register(name)
         validate_config(cfg)
     except (ValueError, RuntimeError) as error:  # pydantic's ValidationError is a ValueError
         yield Finding("error", f"axolotl refuses this config: {error}")

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from axolotl.utils.dict import DictDefault
+from axolotl.utils.train import determine_last_checkpoint
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from axolotl_dece import manifest
 from axolotl_dece.args import DEFINING_KEYS
+from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.callbacks import StepKeeper, steps_per_epoch
 from axolotl_dece.evaluation.recipe import prompt_recipes
+from axolotl_dece.hub.facts import describe_datasets
 
 
 class RunRecorder(TrainerCallback):
@@ -45,6 +48,8 @@ class RunRecorder(TrainerCallback):
             tokenizer_sha256=manifest.tokenizer_digest(self.trainer.processing_class),
         )
         self.run["prompts"] = prompt_recipes(self.cfg)
+        if self.trainer.is_local_process_zero():  # it alone writes, and digests read every byte
+            self.run["datasets"] = describe_datasets(self.cfg)
         if state.global_step and self.cfg.resume_from_checkpoint:
             manifest.check_same_run(self.cfg.resume_from_checkpoint, self.run)
         self._write(Path(args.output_dir), state)
@@ -66,7 +71,43 @@ class RunRecorder(TrainerCallback):
             manifest.write_json_atomically(folder / manifest.RUN_FILE, self.run)
 
 
+def choose_checkpoint(cfg: DictDefault) -> str | None:
+    """Where an automatic resume really begins: the last checkpoint that was saved to its end.
+
+    A run that is killed while it saves leaves a folder that looks like any other, and the trainer goes on from it
+    without the optimizer's state, or from nothing. Our manifest is the last file of a checkpoint.
+
+    Returns:
+        What was done about it, in a sentence; None where there was nothing to do.
+
+    Raises:
+        ValueError: `resume_from_checkpoint` names such a folder.
+    """
+    named = cfg.resume_from_checkpoint
+    if named and not (Path(named) / manifest.RUN_FILE).is_file():
+        raise ValueError(
+            f"`resume_from_checkpoint: {named}` has no {manifest.RUN_FILE}: it was not trained with axolotl-dece, or the "
+            "run was killed while it saved; resume from another checkpoint"
+        )
+    if named or not cfg.auto_resume_from_checkpoints:
+        return None
+    found = determine_last_checkpoint(cfg, update=False)
+    whole = [file.parent for file in Path(cfg.output_dir).glob(f"checkpoint-*/{manifest.RUN_FILE}")]
+    if found is None:
+        return None
+    if not whole:
+        cfg.auto_resume_from_checkpoints = False
+        return f"{found} was not saved to its end, and there is none before it: training starts anew"
+    cfg.resume_from_checkpoint = str(max(whole, key=lambda folder: int(folder.name.split("-")[-1])))
+    if cfg.resume_from_checkpoint == found:
+        return None
+    return f"{found} was not saved to its end: training resumes from {cfg.resume_from_checkpoint}"
+
+
 def _parameters(cfg: DictDefault) -> dict[str, Any]:
-    if cfg.loss != "dece":
-        return {"dece_poison": cfg.dece_poison} if cfg.dece_poison else {}
-    return {key: cfg[key] for key in DEFINING_KEYS if cfg[key] is not None}
+    keys = DEFINING_KEYS if cfg.loss == "dece" else ("dece_poison",)
+    parameters = {key: cfg[key] for key in keys if cfg[key] is not None}
+    if cfg.dece_decisions:
+        # what it says, not where it lies
+        parameters["dece_decisions"] = read_decisions(Path(cfg.dece_decisions)).sha256
+    return parameters

@@ -1,0 +1,48 @@
+"""`axolotl dece card OUT`: the card of a model or of a poisoned dataset, by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Write, and push, the card of a model or a poisoned dataset.")
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder of an evaluation of this model; those inside OUT are found by themselves.",
+)
+@click.option("--push", is_flag=True, help="Push OUT with its card to the hub; the repository is private if new.")
+@click.option("--repo", help="Where to push, org/name; `hub_model_id` of the config when left out.")
+@click.option("--public", is_flag=True, help="Make a new repository public.")
+@click.option("--allow-poisoned", is_flag=True, help="Push although it is, or was trained on, poisoned data.")
+def card(
+    out: Path, reports: tuple[Path, ...], push: bool, repo: str | None, public: bool, allow_poisoned: bool
+) -> None:
+    """Write README.md in OUT: an `output_dir`, or a folder that `axolotl dece poison` wrote.
+
+    Written again, for example after an evaluation, it replaces its own part and keeps everything else.
+    """
+    from rich.console import Console
+
+    from axolotl_dece.hub.dataset import is_poisoned_set, write_dataset_card
+    from axolotl_dece.hub.model import CARD_FILE, write_model_card
+    from axolotl_dece.hub.publish import push_dataset, push_model
+
+    console = Console()
+    try:
+        if is_poisoned_set(out):
+            write_dataset_card(out)
+            url = push_dataset(out, repo, public, allow_poisoned) if push else None
+        else:
+            facts = write_model_card(out, reports)
+            url = push_model(out, facts, repo, public, allow_poisoned) if push else None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    console.print(f"written to {out / CARD_FILE}", soft_wrap=True, markup=False)
+    if url:
+        console.print(f"pushed to {url}", soft_wrap=True, markup=False)
