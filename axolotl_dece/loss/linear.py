@@ -159,7 +159,7 @@ def fused_rows(
 
     Reads from the device how many tokens count, once: what is left out cannot be decided there.
     """
-    valid = (target != ignore_index).nonzero().squeeze(1)
+    valid = target_positions(target, ignore_index)
     every = valid.numel() == target.numel()
     dtype = torch.float64 if hidden.dtype == torch.float64 else torch.float32
     statistics = torch.zeros(3, target.numel(), dtype=dtype, device=hidden.device)
@@ -180,6 +180,11 @@ def fused_rows(
                 grad_hidden = torch.zeros_like(hidden)
             grad_hidden[rows] = grad_chunk
     return RowStatistics(*statistics.unbind()), grad_hidden
+
+
+def target_positions(target: Tensor, ignore_index: int) -> Tensor:
+    """Where `target` [N] is not masked, in order: [up to N]."""
+    return (target != ignore_index).nonzero().squeeze(1)
 
 
 def hand_over(ctx: Any, factor: Tensor) -> list[Tensor | None]:
