@@ -74,7 +74,7 @@ def watch_rows(
     decisions: Decisions | None,
     ledger: bool,
     facts: dict[str, Any],
-    resume_from: str | None,
+    resume_from: Callable[[], str | None],
 ) -> LedgerKeeper:
     """What carries out trust and keeps the ledger: its `watch.begin_step` wants every step's micro-batches.
 
@@ -85,7 +85,7 @@ def watch_rows(
         decisions: What a person decided, if anything.
         ledger: Whether one is kept.
         facts: What identifies the run.
-        resume_from: Checkpoint the run continues from.
+        resume_from: Says which checkpoint the run continues from.
 
     Raises:
         ValueError: The training set is a stream, or not made of tokens with labels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class LedgerKeeper(TrainerCallback):
         watch: Where the ledger is, if one is kept.
         table: Of the training set.
         facts: What identifies the run, written into the ledger.
-        resume_from: Checkpoint the run continues from.
+        resume_from: Says which checkpoint the run continues from; axolotl may find it late.
         decisions: What was decided about rows, to be written beside the weights.
     """
 
@@ -32,7 +33,7 @@ class LedgerKeeper(TrainerCallback):
         watch: RowWatch,
         table: RowTable,
         facts: dict[str, Any],
-        resume_from: str | Path | None = None,
+        resume_from: Callable[[], str | None],
         decisions: Decisions | None = None,
     ) -> None:
         self.trainer = trainer
@@ -49,8 +50,9 @@ class LedgerKeeper(TrainerCallback):
         if self.watch.ledger is None:
             return
         self.watch.ledger = Ledger.empty(self.table.keys, self.table.targets)
-        if state.global_step and self.resume_from and args.process_index == 0:
-            self.watch.ledger = self._read_parts(Path(self.resume_from))
+        folder = self.resume_from()
+        if state.global_step and folder and args.process_index == 0:
+            self.watch.ledger = self._read_parts(Path(folder))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Enter the step."""
@@ -83,7 +85,12 @@ class LedgerKeeper(TrainerCallback):
     def _read_parts(self, folder: Path) -> Ledger:
         """What all ranks together knew when they wrote their parts into `folder`."""
         found = sorted(folder.glob("_dece_ledger-*-of-*.parquet"))
-        ranks = int(found[0].stem.rpartition("-")[2]) if found else 1
+        if not found:
+            raise ValueError(
+                f"{folder} holds no ledger, so what was withheld before it is not known. Train from the start, or set "
+                "`dece_audit: false` to go on without a ledger"
+            )
+        ranks = int(found[0].stem.rpartition("-")[2])
         expected = [folder / part_file(rank, ranks) for rank in range(ranks)]
         if found != expected:
             raise ValueError(
@@ -91,18 +98,16 @@ class LedgerKeeper(TrainerCallback):
                 "several machines `output_dir` must be on storage they share. Set `dece_audit: false` to go on "
                 "without a ledger"
             )
-        merged: Ledger | None = None
-        for path in expected:
-            ledger, facts = read_part(path)
-            if facts["dataset"] != self.facts["dataset"]:
-                raise ValueError(
-                    f"{path} is the ledger of another training set: rows were added, removed or changed since. "
-                    "Resume with the data it was trained on, or set `dece_audit: false`"
-                )
-            if merged is None:
-                merged = ledger
-            else:
-                merged.add(ledger)
-        if merged is None:
-            raise ValueError(f"{folder} holds no ledger")
+        merged = self._read_part(expected[0])
+        for path in expected[1:]:
+            merged.add(self._read_part(path))
         return merged
+
+    def _read_part(self, path: Path) -> Ledger:
+        ledger, facts = read_part(path)
+        if facts["dataset"] != self.facts["dataset"]:
+            raise ValueError(
+                f"{path} is the ledger of another training set: rows were added, removed or changed since. Resume with "
+                "the data it was trained on, or set `dece_audit: false`"
+            )
+        return ledger

@@ -102,7 +102,7 @@ class Ledger:
         runs = np.diff(np.append(begins, len(keys)))
         sizes = np.diff(self.start)
         # equal rows may be packed side by side, as one run
-        if (rows < 0).any() or (runs % np.maximum(sizes[rows], 1)).any():
+        if (rows < 0).any() or not sizes[rows].all() or (runs % sizes[rows]).any():
             raise ValueError(
                 "`dece_audit`: a batch holds a row that is not in the training set, or a part of one; something "
                 "between the dataset and the model rewrites or cuts rows, and the ledger would be wrong"
