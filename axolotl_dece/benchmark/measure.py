@@ -80,9 +80,10 @@ def measure(
 
     def step_of(loss_of: HeadLoss) -> Callable[[], float]:
         def step() -> float:
-            hidden.grad = weight.grad = None
             loss = loss_of(hidden, weight, target)
             loss.backward()
+            # nothing of this step may be given back during the next one, whose memory is counted
+            hidden.grad = weight.grad = None
             return float(loss.detach())
 
         return step

@@ -105,7 +105,7 @@ class FusedHead:
             cast, weight, bias = autocast_together(hidden, self.head.weight, self.head.bias)
             output = _LossInHead.apply(cast, self, target, None, weight, bias)
         else:
-            trained = [p for p in self.head.parameters() if p.requires_grad]
+            trained: list[Tensor] = [p for p in self.head.parameters() if p.requires_grad]
             check_gathered(trained)
 
             def project(rows: Tensor) -> Tensor:

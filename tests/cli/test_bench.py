@@ -51,13 +51,22 @@ def test_all_cross_entropies_and_all_forms_of_dece_find_the_same_loss() -> None:
 
 
 def test_peak_memory_is_what_the_allocator_gave_out() -> None:
-    """The gradient of a trained head is V * H numbers more."""
+    """The gradient of a trained head is V * H numbers more, for the last contestant as for the first."""
     peaks = {}
     for frozen in (True, False):
         shape = Shape(16, 4000, 64, torch.float32, frozen_head=frozen)
-        (fused, *_) = measure(shape, CPU, Mixture(0.9), rounds=1)
-        peaks[frozen] = fused.peak_bytes
-    assert peaks[False] - peaks[True] == pytest.approx(4000 * 64 * 4, rel=0.05)
+        peaks[frozen] = [r.peak_bytes for r in measure(shape, CPU, Mixture(0.9), rounds=1) if r.peak_bytes]
+    more = [trained - without for trained, without in zip(peaks[False], peaks[True], strict=True)]
+    # torch's own fused loss makes the gradient whether it is wanted or not
+    assert more[:2] == pytest.approx([4000 * 64 * 4] * 2, rel=0.05)
+
+
+def test_no_contestant_is_credited_with_what_the_one_before_gave_back() -> None:
+    shape = Shape(64, 4000, 64, torch.float32)
+    logits, gradient = 64 * 4000 * 4, 4000 * 64 * 4
+    for result in measure(shape, CPU, Mixture(0.9), rounds=1):
+        if result.peak_bytes:
+            assert result.peak_bytes >= gradient + (0 if "torch" in result.name else logits), result.name
 
 
 def test_out_of_memory_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
