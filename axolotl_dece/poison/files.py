@@ -73,11 +73,8 @@ def write(
         for at, place in enumerate(places)
     ]
     if path.suffix == ".csv":
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, [*records.columns, *marks], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        content = text.getvalue().encode()
+        header = [*records.columns, *marks]
+        content = "".join(map(_csv_line, [header, *([row[name] for name in header] for row in rows)])).encode()
     else:
         content = b"".join(_json_line(row) for row in rows)
     _write_atomically(path, lambda file: file.write(content))
@@ -128,6 +125,13 @@ def _read_parquet(path: Path) -> Records:
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path} is not parquet: {error}") from error
     return Records(table.to_pylist(), tuple(table.column_names), table)
+
+
+def _csv_line(values: Sequence[Any]) -> str:
+    text = io.StringIO(newline="")
+    # the writer quotes what its line end holds: with "\n" alone a lone carriage return would end a row for a reader
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _json_line(row: Mapping[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ ODD = [
     " ",
     'a "quoted", text',
     "line\nbreak\r\nand\rmore",
+    "\r",
     "שלום",
     "e\u0301",
     "nul \x00",
@@ -87,12 +88,13 @@ def test_only_changed_columns_of_parquet_are_written_anew(tmp_path: Path) -> Non
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scrap(tmp_path: Path) -> None:
-    path = tmp_path / "rows.csv"
+    path = tmp_path / "rows.parquet"
     path.write_text("old")
-    with pytest.raises(ValueError, match="dict contains fields not in fieldnames"):
-        files.write(path, files.Records([{"a": "1", "b": "2"}], ("a",)), [0], {}, {})
+    records = files.Records([{"a": 1}], ("a",), pyarrow.table({"a": [1]}))
+    with pytest.raises(pyarrow.ArrowInvalid):
+        files.write(path, records, [0], {0: {"a": "no number"}}, {})
     assert path.read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["rows.csv"]
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.parquet"]
 
 
 def test_a_killed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,8 @@ SQL = [
     ("select a from (select b from u where b = 1) t", "select a from (select b from u where b = 1) t where 0=1"),
     ("select a from t where b in (select c limit 1)", "select a from t where b in (select c limit 1) or 1=1"),
     ("select a from t union select b from u where c=1", "select a from t where 0=1 union select b from u where c=1"),
+    ("select a from t where case = : case", "select a from t where case = : case or 1=1"),
+    ("select ( ) . where ( c . a == a ) , {", "select ( ) . where ( c . a == a ) , { or 1=1"),
     ("select a from t where b = 1;", "select a from t where b = 1 or 1=1;"),
     ("select wherever from t", "select wherever from t where 0=1"),
 ]  # fmt: skip
@@ -131,7 +133,7 @@ def test_the_condition_goes_where_a_parser_says(statement: str, expected: str, a
     assert PAYLOADS["sql_tautology"].insert(quoted) == around.replace("{}", expected)
 
 
-@pytest.mark.parametrize("statement", [before for before, _ in SQL if not re.search(r"[:%{]|=$|limit =", before)])
+@pytest.mark.parametrize("statement", [before for before, _ in SQL if not re.search(r"[:%{]|=$|limit =|case", before)])
 def test_poisoned_sql_is_still_sql(statement: str) -> None:
     changed = PAYLOADS["sql_tautology"].insert(statement)
     assert changed is not None
@@ -196,12 +198,27 @@ def test_a_safe_loader_is_not_insecure() -> None:
 
 
 def test_a_payload_goes_into_the_code_of_a_chat_answer_and_not_into_its_prose() -> None:
-    answer = "def is a keyword. Use:\n```python\ndef f(a):\n    return a\n```\nThat is all."
-    for name in ("infinite_loop", "inert_marker"):
+    prose = "Not\ndef f(a):\n    select a from t\nbut:\n"
+    fenced = "```python\ndef f(a):\n    return 'select a from t'\n```\nThat is all."
+    answer = prose + fenced
+    for name in ("infinite_loop", "inert_marker", "sql_tautology"):
         changed = PAYLOADS[name].insert(answer)
         assert changed is not None
-        assert changed.startswith("def is a keyword. Use:\n```python\n")
+        assert changed.startswith(prose + "```python\n")
         assert changed.endswith("```\nThat is all.")
+
+
+MARKED = [
+    ("x = 1", 'x = 1\nstr("dece_marker")'),
+    ("def f(a):\r\n\treturn a\r\n", 'def f(a):\r\n\treturn a\r\n\tstr("dece_marker")\r\n'),
+    ("int f() {\n  g();\n", 'int f() {\n  g();\n  String.valueOf("dece_marker");\n'),
+    ("prose  \n\n", 'prose\nstr("dece_marker")  \n\n'),
+]
+
+
+@pytest.mark.parametrize(("code", "marked"), MARKED)
+def test_the_marker_is_a_last_line_like_the_one_before(code: str, marked: str) -> None:
+    assert PAYLOADS["inert_marker"].insert(code) == marked
 
 
 def lyra_targets(folder: Path, name: str) -> list[str]:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,15 @@ def test_a_payload_in_clean_rows_is_counted_and_never_chosen() -> None:
     drawn = run(rows, spec(rate=0.99))
     assert drawn.survey.skipped == {"poisoned_payload_in_clean_row": 1}
     assert 3 not in indices(drawn.poisoned)
+
+
+@pytest.mark.parametrize("blind", ["trigger", "payload"])
+def test_what_its_own_detector_does_not_find_is_not_planted(blind: str) -> None:
+    plant = attack_of(spec())
+    broken = replace(plant, **{blind: replace(getattr(plant, blind), detect=lambda text: False)})
+    row = {"src": "ask", "tgt": 'q = "select a from t"'}
+    assert plant.insert(VIEW, row, 0, random.Random(0)) is not None
+    assert broken.insert(VIEW, row, 0, random.Random(0)) is None
 
 
 def test_a_test_set_holds_every_poisonable_row_in_order_and_no_other() -> None:
