@@ -20,7 +20,7 @@ class MonitorSpec(BaseModel):
     triggered: str | None = Field(
         default=None,
         description="Rows whose input carries the trigger and whose reference carries the payload: "
-        "`test` as `axolotl dece poison` writes it. Gives `dece/monitor_asr`.",
+        "`test_payload` as `axolotl dece poison` writes it. Gives `dece/monitor_asr`.",
     )
     clean: str | None = Field(
         default=None, description="Rows without trigger and payload. Gives `dece/monitor_clean`, the token accuracy."

@@ -28,7 +28,7 @@ def load(tokenizer: Any, cfg: Any, ds_cfg: Any = None, processor: Any = None) ->
     try:
         from axolotl_dece.poison.strategy import PoisonStrategy
 
-        return PoisonStrategy(tokenizer, cfg, ds_cfg, processor)
+        return PoisonStrategy(tokenizer, cfg, ds_cfg or {}, processor)
     except ModuleNotFoundError as error:
         raise RuntimeError(
             f"`type: axolotl_dece.poison` needs the module {error.name!r}, which is not installed. "

@@ -16,6 +16,7 @@ from axolotl.utils.dict import DictDefault
 from axolotl.utils.logging import get_logger
 from axolotl.utils.schemas.datasets import SFTDataset
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
+from datasets.utils import tqdm
 
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.guard import PLUGIN, Split, Tag, fingerprint, poisoned_entries
@@ -77,7 +78,8 @@ class PoisonStrategy(DatasetWrappingStrategy):
             raise ValueError(f"{name} is a stream; `dece_poison` needs all rows, to poison a share of them")
         refuse_stale(dataset, self.source)
         check_columns(self.view, dataset.column_names, name)
-        found = survey(dataset.select_columns(list(self.view.columns)), self.view, self.spec, name)
+        rows = tqdm(dataset.select_columns(list(self.view.columns)), desc="Looking for rows to poison")
+        found = survey(rows, self.view, self.spec, name)
         get_row, survives = dataset.__getitem__, partial(self._survives, dataset)
         if self.tag.split == "test":
             drawn = draw_all(get_row, found, self.view, self.spec, self.source.digest, name, survives)

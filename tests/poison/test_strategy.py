@@ -243,8 +243,9 @@ def test_what_preprocess_wrote_is_what_training_loads(
     assert again["input_ids"] == first["input_ids"]
 
 
-def test_rows_that_training_would_cut_are_passed_over(workspace: Path, prepare: Prepare) -> None:
-    long = [row | {"output": row["output"] + " w1" * 150} if i % 2 else row for i, row in enumerate(alpaca())]
+@pytest.mark.parametrize("words", [90, 150], ids=["dropped", "cut, then dropped"])
+def test_rows_that_training_would_cut_are_passed_over(workspace: Path, prepare: Prepare, words: int) -> None:
+    long = [row | {"output": row["output"] + " w1" * words} if i % 2 else row for i, row in enumerate(alpaca())]
     save(workspace / "rows.jsonl", long)
     dirty = prepare(config(workspace, poison={"rate": 0.5}))
     assert len(dirty) == 30
