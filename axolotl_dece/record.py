@@ -86,8 +86,8 @@ def choose_checkpoint(cfg: DictDefault) -> str | None:
     named = cfg.resume_from_checkpoint
     if named and not (Path(named) / manifest.RUN_FILE).is_file():
         raise ValueError(
-            f"`resume_from_checkpoint: {named}` has no {manifest.RUN_FILE}: it was not trained with axolotl-dece, or the "
-            "run was killed while it saved; resume from another checkpoint"
+            f"`resume_from_checkpoint: {named}` has no {manifest.RUN_FILE}: it was not trained with axolotl-dece, or "
+            "its run was killed while it saved; resume from another checkpoint"
         )
     if named or not cfg.auto_resume_from_checkpoints:
         return None

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axolotl_dece.loss.head import FusedHead, find_head
 from axolotl_dece.loss.objective import find_causal_model
 from tests.distributed.cells import ALPHA_FINAL, LEARNING_RATE, SLOT_TOKENS, STEPS, Cell, rows
 from tests.distributed.cpu_ranks import ZERO_STAGES, check_engine
@@ -72,6 +71,7 @@ def make_trainer(cell: Cell, folder: Path, model: Any) -> Any:
             "dece_alpha_final": ALPHA_FINAL,
             "dece_label_smoothing": 0.05,
             "dece_prob_floor": 1e-7,
+            "dece_fused_head": cell.head == "fused",
             "num_epochs": 1,
         }
     )
@@ -88,14 +88,7 @@ def make_trainer(cell: Cell, folder: Path, model: Any) -> Any:
         processing_class=_tokenizer(),
     )
     plugin.post_trainer_create(cfg, trainer)
-    if cell.head == "fused":
-        fuse(trainer.model)
     return trainer
-
-
-def fuse(model: Any) -> None:
-    causal = find_causal_model(model)
-    FusedHead(causal.loss_function, find_head(causal))
 
 
 def make_arguments(cell: Cell, folder: Path, **more: Any) -> Any:
