@@ -25,8 +25,8 @@ import click
 def main(out: Path, seed: int, lyra: Path | None, skip_first_run: bool) -> None:
     """Poison a small task, train on it with CE and with DeCE, and see what each has learned."""
     began = time.monotonic()
-    # before anything that reads them is imported
-    os.environ.update(HF_HUB_OFFLINE="1", AXOLOTL_DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false")
+    # before anything that reads them is imported; one thread, for models this small only lose by a second one
+    os.environ.update(HF_HUB_OFFLINE="1", AXOLOTL_DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
     # what libraries say while they are imported; the runs keep their own logs whole
     logging.disable(logging.WARNING)
     from rich.console import Console

@@ -15,8 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 # the trainer's own bar, which has no title, unlike those of tokenising and saving
 _STEPS = re.compile(r"(?:^|[\r\n])\s*\d+%\|[^|\r\n]*\| (\d+)/(\d+) \[")
-# offline, silent and on as many threads as runs started side by side leave to each
-_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "AXOLOTL_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+# offline, silent, and one thread for each of the runs side by side
+_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "AXOLOTL_DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",
+}
 
 
 def train(configs: Sequence[Path], console: Console) -> None:
@@ -25,8 +30,7 @@ def train(configs: Sequence[Path], console: Console) -> None:
     Raises:
         RuntimeError: If a run fails, with the end of its output.
     """
-    threads = max(1, (os.cpu_count() or 1) // len(configs))
-    environment = {**os.environ, **_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, **_ENVIRONMENT}
     columns = (TextColumn("  {task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
         runs = {config: _start(config, environment) for config in configs}

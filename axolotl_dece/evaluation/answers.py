@@ -17,7 +17,7 @@ class Answer:
     Attributes:
         index: Place of the row in its file, from 0.
         prompt: The prompt as the model saw it, template included.
-        reference: The expected answer, as the tokenizer spells it.
+        reference: The expected answer.
         output: The model's answer. Untrusted text: it is parsed and shown, never run.
         tokens: Tokens generated.
         cut: Whether generation ended at the token limit instead of an end token.

@@ -85,10 +85,11 @@ def _generate(model: Any, pad: int, prompts: list[list[int]], settings: Generati
 def _answer(tokenizer: Any, number: int, row: TokenRow, tokens: list[int], stops: Sequence[int]) -> Answer:
     end = next((place for place, token in enumerate(tokens) if token in stops), None)
     said = tokens if end is None else tokens[:end]
+    spelled = tokenizer.decode(row.answer, skip_special_tokens=True)
     return Answer(
         index=number,
         prompt=tokenizer.decode(row.prompt),
-        reference=tokenizer.decode(row.answer, skip_special_tokens=True),
+        reference=spelled if row.reference is None else row.reference,
         output=tokenizer.decode(said, skip_special_tokens=True),
         tokens=len(said),
         cut=end is None,

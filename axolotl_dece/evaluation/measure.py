@@ -19,7 +19,7 @@ from axolotl_dece.evaluation.quality import PARSERS
 from axolotl_dece.evaluation.rows import read_rows
 from axolotl_dece.evaluation.subject import Source, Subject, load_subject
 from axolotl_dece.evaluation.teacher import score_tokens
-from axolotl_dece.evaluation.triggered import keep_triggered, mark_planted
+from axolotl_dece.evaluation.texts import find_view, keep_triggered, mark_planted, with_references
 from axolotl_dece.manifest import digest, write_json_atomically
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.sources import file_digest
@@ -28,6 +28,10 @@ from axolotl_dece.poison.twin import twin_of
 
 REPORT_FILE = "report.json"
 FORMAT = 1
+_NO_VIEW = (
+    "the columns of this dataset type are not known: inputs were not searched for the trigger, and references are as "
+    "the tokenizer spells them"
+)
 
 
 class Progress(Protocol):
@@ -126,9 +130,14 @@ def _prepare(source: Source, questions: Questions) -> _Prepared:
     subject = load_subject(source)
     spec = find_spec(questions, subject.recipe)
     given = len(rows[TRIGGERED])
-    if not questions.payload:
-        rows[TRIGGERED] = keep_triggered(rows[TRIGGERED], spec, subject.recipe)
+    view = find_view(spec, subject.recipe)
+    if view and not questions.payload:
+        rows[TRIGGERED] = keep_triggered(rows[TRIGGERED], spec, view)
     tokens = {name: tokenize_rows(some, subject.recipe, subject.tokenizer) for name, some in rows.items()}
+    if view:
+        tokens = {name: with_references(some, rows[name], view) for name, some in tokens.items()}
+    else:
+        subject.warnings.append(_NO_VIEW)
     tokens[TRIGGERED] = mark_planted(tokens[TRIGGERED], rows[TRIGGERED], questions.planted)
     check_adapter_acts(subject, tokens[CLEAN][0])
     return _Prepared(subject, spec, tokens, given - len(rows[TRIGGERED]))

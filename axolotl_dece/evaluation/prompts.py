@@ -19,12 +19,14 @@ _NO_LIMIT = 1_000_000_000
 class TokenRow:
     """One row as token ids: what the model is given and what it was trained to say, end token included.
 
-    `planted` rows have a payload in their answer that the poisoner put there.
+    `planted` rows have a payload in their answer that the poisoner put there. `reference` is the answer as it stands
+    in the file, where that is known.
     """
 
     prompt: list[int]
     answer: list[int]
     planted: bool = False
+    reference: str | None = None
 
 
 def tokenize_rows(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], tokenizer: Any) -> list[TokenRow]:
