@@ -1,0 +1,103 @@
+"""A decisions file is read whole or refused with every fault in it; what it says is carried out exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from axolotl_dece.audit.attach import drop_rows
+from axolotl_dece.audit.decisions import read_decisions, write_decisions
+from axolotl_dece.audit.identity import key_to_id
+from axolotl_dece.audit.table import tabulate
+from tests.audit.rows import dataset, tokenised
+
+ROWS = tokenised(10)
+IDS = [key_to_id(int(key)) for key in tabulate(dataset(ROWS)).all_keys]
+
+
+def decide(path: Path, drop: list[int] | None = None, trust: list[int] | None = None) -> Path:
+    lines = [{"row": IDS[row], "decision": "drop"} for row in drop or []]
+    lines += [{"row": IDS[row], "decision": "trust", "why": "ünïcode ok"} for row in trust or []]
+    write_decisions(path, lines)
+    return path
+
+
+def trainer(rows: list[dict[str, Any]], max_steps: int = 30) -> Any:
+    return SimpleNamespace(train_dataset=dataset(rows), args=SimpleNamespace(max_steps=max_steps))
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    found = read_decisions(decide(tmp_path / "d.jsonl", [1, 2], [4]))
+    assert {key_to_id(key) for key in found.drop} == {IDS[1], IDS[2]}
+    assert {key_to_id(key) for key in found.trust} == {IDS[4]}
+
+
+def test_every_fault_of_a_file_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    lines = [
+        "not json",
+        "[]",
+        json.dumps({"row": 7, "decision": "drop"}),
+        json.dumps({"row": "xyz", "decision": "drop"}),
+        json.dumps({"row": IDS[0], "decision": "keep"}),
+        json.dumps({"row": IDS[1], "decision": "drop"}),
+        "",
+        json.dumps({"row": IDS[1], "decision": "trust"}),
+        json.dumps({"row": IDS[1], "decision": "drop"}),
+    ]
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="dece_decisions") as error:
+        read_decisions(path)
+    said = str(error.value)
+    assert [f"line {number}:" in said for number in range(1, 10)] == [True] * 5 + [False, False, True, False]
+    for part in ("the id of a row", '"drop" or "trust", not \'keep\'', "dropped and trusted"):
+        assert part in said
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n\n", b"\xff\xfe"], ids=["missing", "empty", "blank", "not text"])
+def test_a_file_without_decisions_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "d.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match="dece_decisions"):
+        read_decisions(path)
+
+
+def test_dropped_rows_leave_the_set_and_the_others_stay_as_they_were(tmp_path: Path) -> None:
+    run = trainer([*ROWS, ROWS[2]])
+    said = drop_rows(run, read_decisions(decide(tmp_path / "d.jsonl", [2, 5], [0])), keep_steps=False)
+    kept = [row["input_ids"] for at, row in enumerate(ROWS) if at not in (2, 5)]
+    assert run.train_dataset["input_ids"][:] == kept
+    assert said[0].startswith("3 of 11 training rows dropped")
+    assert said[1].startswith("1 trusted rows")
+
+
+def test_the_run_keeps_its_epochs_unless_the_user_fixed_its_steps(tmp_path: Path) -> None:
+    decisions = read_decisions(decide(tmp_path / "d.jsonl", [0, 1, 2, 3, 4]))
+    for keep_steps, expected in ((False, 15), (True, 30)):
+        run = trainer(ROWS)
+        drop_rows(run, decisions, keep_steps=keep_steps)
+        assert run.args.max_steps == expected
+
+
+def test_rows_of_another_set_are_refused_and_nothing_is_dropped(tmp_path: Path) -> None:
+    run = trainer(ROWS[3:])
+    with pytest.raises(ValueError, match="3 of 4 rows are not in the training set") as error:
+        drop_rows(run, read_decisions(decide(tmp_path / "d.jsonl", [0, 1, 7], [2])), keep_steps=False)
+    assert all(IDS[row] in str(error.value) for row in (0, 1, 2))
+    assert len(run.train_dataset) == 7
+
+
+def test_rows_changed_since_are_refused(tmp_path: Path) -> None:
+    changed = [ROWS[0] | {"input_ids": [*ROWS[0]["input_ids"][:-1], 9]}, *ROWS[1:]]
+    with pytest.raises(ValueError, match="1 of 1 rows are not in the training set"):
+        drop_rows(trainer(changed), read_decisions(decide(tmp_path / "d.jsonl", [0])), keep_steps=False)
+
+
+def test_dropping_everything_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="drops every row"):
+        drop_rows(trainer(ROWS), read_decisions(decide(tmp_path / "d.jsonl", list(range(10)))), keep_steps=False)
