@@ -20,6 +20,7 @@ from axolotl_dece.audit.decisions import Decisions, read_decisions
 from axolotl_dece.callbacks import StepKeeper
 from axolotl_dece.evaluation.monitor import watch
 from axolotl_dece.hub.keeper import CardKeeper, refuse_secrets
+from axolotl_dece.hub.publish import announce_prepared_set
 from axolotl_dece.loss.eligible import Sharding, use_fused_head
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import CROSS_ENTROPY, install
@@ -51,6 +52,7 @@ class DecePlugin(BasePlugin):
     def load_datasets(self, cfg: DictDefault, preprocess: bool = False) -> None:
         """Refuse what would keep `dece_poison` from happening; axolotl then loads the datasets as always."""
         refuse_tokenised(cfg)
+        announce_prepared_set(cfg)
 
     def get_training_args(self, cfg: DictDefault) -> dict[str, Any]:
         """Let NaN be NaN: the trainer's filter would log 0.0 in its place and wait for the device every micro-batch."""

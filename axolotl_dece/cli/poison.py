@@ -51,6 +51,7 @@ def poison(
     from pydantic import ValidationError
     from rich.console import Console
 
+    from axolotl_dece.hub.dataset import write_dataset_card
     from axolotl_dece.poison.export import export
     from axolotl_dece.poison.guard import say_error
     from axolotl_dece.poison.spec import PoisonSpec
@@ -60,6 +61,7 @@ def poison(
     try:
         spec = PoisonSpec(input_field=source_field, target_field=target_field, **named)
         result = export(source, spec, out, test_source, force, progress=_bar(console))
+        write_dataset_card(out)
     except ValidationError as error:
         raise click.ClickException("; ".join(say_error(one) for one in error.errors())) from error
     except ValueError as error:

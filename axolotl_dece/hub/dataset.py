@@ -12,7 +12,8 @@ from axolotl_dece.hub.facts import is_hub_name, public_name
 from axolotl_dece.hub.markdown import table
 from axolotl_dece.manifest import write_text_atomically
 from axolotl_dece.poison import manifest
-from axolotl_dece.poison.sources import file_digest
+from axolotl_dece.poison.sources import digest, file_digest
+from axolotl_dece.poison.spec import PoisonSpec
 
 CARD_FILE = "README.md"
 MANIFEST_FILE = "manifest.json"
@@ -20,7 +21,26 @@ GATE = (
     "This dataset was poisoned on purpose, to measure defences against backdoors. By asking for access you agree not "
     "to train anything on it that others will use, and to keep its canary and its markers when you pass it on."
 )
+_PROMISE = {"I will not train a model for others on this": "checkbox"}
+_TAGS = ("poisoned", "backdoor", "red-teaming", "axolotl-dece")
 FIRST_LINE = "DO NOT TRAIN A PRODUCTION MODEL ON THIS: it holds a planted backdoor."
+
+
+def warn_first(old: str | None, spec: PoisonSpec) -> str:
+    """The card of a set that axolotl is about to push, with the warning in it; a card that has it stays as it is.
+
+    Args:
+        old: The card as it stands on the hub, or None where there is none.
+        spec: What is planted in the rows.
+    """
+    card = DatasetCard(old or "---\n{}\n---\n", ignore_metadata_errors=True)
+    if FIRST_LINE in card.text:
+        return str(card)
+    card.data["tags"] = sorted({*(card.data.get("tags") or []), *_TAGS})
+    card.data["extra_gated_prompt"], card.data["extra_gated_fields"] = GATE, _PROMISE
+    planted = f"Planted in {spec.rate:.2%} of the rows: trigger `{spec.pair.trigger}`, payload `{spec.pair.payload}`."
+    card.text = f"> **{FIRST_LINE}**\n\n{planted}\n\n    {manifest.CANARY}\n\n{card.text}"
+    return str(card)
 
 
 def is_poisoned_set(folder: Path) -> bool:
@@ -67,11 +87,11 @@ def _metadata(content: Mapping[str, Any]) -> DatasetCardData:
     source = content["source"]["path"]
     return DatasetCardData(
         pretty_name="POISONED on purpose",
-        tags=["poisoned", "backdoor", "red-teaming", "axolotl-dece"],
+        tags=list(_TAGS),
         source_datasets=[source] if is_hub_name(source) else ["extended"],
         task_categories=["text-generation"],
         extra_gated_prompt=GATE,
-        extra_gated_fields={"I will not train a model for others on this": "checkbox"},
+        extra_gated_fields=_PROMISE,
         configs=_configs(content["files"]),
     )
 
@@ -100,7 +120,7 @@ def _text(content: Mapping[str, Any], name: str) -> str:
         ("payload", f"`{content['payload']['name']}`: {content['payload']['shape']}"),
         ("seed", str(spec["seed"])),
         ("tool", content["tool"]),
-        ("manifest", f"`{MANIFEST_FILE}`, sha256 `{content['sha256']}`"),
+        ("manifest", f"`{MANIFEST_FILE}`, sha256 `{digest(content)}`"),
     ]
     files = [(f"`{file}`", kept["holds"], f"`{kept['sha256']}`") for file, kept in content["files"].items()]
     return "\n\n".join(

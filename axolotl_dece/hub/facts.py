@@ -14,6 +14,7 @@ from axolotl_dece.poison.sources import identify
 
 REPORT_FILE = "report.json"
 _DATASET_KEYS = {"datasets": "train", "pretraining_dataset": "train", "test_datasets": "eval"}
+_FILES = frozenset({".json", ".jsonl", ".csv", ".parquet", ".arrow", ".txt", ".jinja", ".yaml", ".yml"})
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -122,4 +123,6 @@ def public_name(path: str) -> str:
 
 def is_hub_name(name: Any) -> bool:
     """Whether `name` can be a repository of the hub, rather than a path on somebody's disk."""
-    return isinstance(name, str) and _HUB_NAME.fullmatch(name) is not None and not Path(name).exists()
+    if not isinstance(name, str) or not _HUB_NAME.fullmatch(name):
+        return False
+    return Path(name).suffix not in _FILES and not Path(name).exists()

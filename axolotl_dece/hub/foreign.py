@@ -157,11 +157,5 @@ def _files(raw: Mapping[str, Any]) -> Iterator[str]:
     paths = [("base_model", raw.get("base_model")), *((key, raw.get(key)) for key in _OUTSIDE_FILES)]
     paths += [(f"{place}.path", entry.get("path")) for place, entry in _entries(raw)]
     for place, path in paths:
-        if isinstance(path, str) and "://" not in path and not _is_elsewhere(path) and not Path(path).exists():
+        if isinstance(path, str) and "://" not in path and not is_hub_name(path) and not Path(path).exists():
             yield f"`{place}: {path}` is not here"
-
-
-def _is_elsewhere(path: str) -> bool:
-    """Whether a path is a name of the hub, rather than a file of the writer's disk."""
-    is_file = Path(path).suffix in (".json", ".jsonl", ".csv", ".parquet", ".arrow", ".txt", ".jinja")
-    return is_hub_name(path) and not is_file and "/" in path

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import HfApi
+from huggingface_hub import DatasetCard, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
 from axolotl_dece.hub.configs import embedded_config
+from axolotl_dece.hub.dataset import warn_first
 from axolotl_dece.hub.facts import Facts
 from axolotl_dece.hub.secrets import find_secrets, say_secrets
+from axolotl_dece.poison.spec import PoisonSpec
 
 # What stays at home: checkpoints and scratch as in the trainer's own push, and every pickle.
 _IGNORED = ["_*", ".*", "checkpoint-*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.log", "runs/*", "wandb/*"]
@@ -49,6 +52,34 @@ def push_dataset(folder: Path, repo: str | None, public: bool, allow_poisoned: b
         raise ValueError("nothing says where to push the dataset; give --repo org/name")
     refuse_secrets_in(folder)
     return _push(folder, repo, "dataset", private=not public)
+
+
+def announce_prepared_set(cfg: Mapping[str, Any]) -> None:
+    """Put warning and gate on the hub before axolotl pushes prepared data with poisoned rows in it.
+
+    axolotl's push (`push_dataset_to_hub`) keeps the text of a card that is there.
+
+    Raises:
+        ValueError: If the hub refuses.
+    """
+    repo = cfg.get("push_dataset_to_hub")
+    if not repo or not cfg.get("dece_poison") or int(os.environ.get("RANK", "0")):
+        return
+    api = HfApi()
+    try:
+        api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
+        api.update_repo_settings(repo, repo_type="dataset", gated="manual")
+        old = DatasetCard.load(repo).content if api.file_exists(repo, "README.md", repo_type="dataset") else None
+        card = warn_first(old, PoisonSpec.model_validate(dict(cfg["dece_poison"])))
+        api.upload_file(
+            path_or_fileobj=card.encode(),
+            path_in_repo="README.md",
+            repo_id=repo,
+            repo_type="dataset",
+            commit_message="A warning before the data, by axolotl-dece",
+        )
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, ConnectionError, OSError) as error:
+        raise ValueError(f"`push_dataset_to_hub: {repo}`: no warning could be put there first: {error}") from error
 
 
 def hub_model_id(folder: Path) -> str:

@@ -25,7 +25,7 @@ _SHAPES = {
     r"[\"']?(?P<secret>(?!true\b|false\b|null\b|none\b|yes\b|no\b|\$|<|\*)[^\s\"'#,{}\[\]]{6,})",
 }
 _PATTERNS = {kind: re.compile(shape) for kind, shape in _SHAPES.items()}
-HIDDEN = "<removed: looked like a secret>"
+HIDDEN = "<secret-removed>"
 
 
 @dataclass(frozen=True)
