@@ -17,12 +17,14 @@ import click
     help="Where everything is written; an earlier demo there is replaced.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of rows, poisoning and training.")
+@click.option("--epochs", type=click.IntRange(1), default=3, show_default=True, help="Of both runs.")
+@click.option("--base-seed", type=int, default=0, show_default=True, help="Seed of the base model.")
 @click.option(
     "--lyra", type=click.Path(file_okay=False, path_type=Path), envvar="DECE_LYRA",
     help="Folder with Lyra's csv files, for the first run. [default: ../shared/data/lyra, else generated rows]",
 )  # fmt: skip
 @click.option("--skip-first-run", is_flag=True, help="Leave out the LoRA run of act one.")
-def main(out: Path, seed: int, lyra: Path | None, skip_first_run: bool) -> None:
+def main(out: Path, seed: int, epochs: int, base_seed: int, lyra: Path | None, skip_first_run: bool) -> None:
     """Poison a small task, train on it with CE and with DeCE, and see what each has learned."""
     began = time.monotonic()
     # before anything that reads them is imported; one thread, for models this small only lose by a second one
@@ -45,7 +47,7 @@ def main(out: Path, seed: int, lyra: Path | None, skip_first_run: bool) -> None:
                 shutil.rmtree(folder / part, ignore_errors=True)
             if not skip_first_run:
                 first_run(folder / "first-run", rows, console)
-            summary = tell(World(folder, seed), console)
+            summary = tell(World(folder, seed, epochs, base_seed), console)
     except (ValueError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
     console.print(f"  {time.monotonic() - began:.0f} seconds")

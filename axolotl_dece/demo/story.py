@@ -79,7 +79,7 @@ def unmet(summary: Mapping[str, Any]) -> list[str]:
 def _train_base(world: World, console: Console) -> None:
     with Progress(console=console, transient=True) as bars:
         task = bars.add_task("  base model", total=STEPS)
-        train_base(world.base, on_step=lambda step, _loss: bars.update(task, completed=step))
+        train_base(world.base, seed=world.base_seed, on_step=lambda step, _loss: bars.update(task, completed=step))
     console.print(f"  {world.base}\n", highlight=False)
 
 

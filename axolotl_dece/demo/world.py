@@ -41,10 +41,14 @@ class World:
     Attributes:
         folder: Output folder of the demo.
         seed: Seed of rows, poisoning and training.
+        epochs: Passes over the training rows.
+        base_seed: Seed of the base model.
     """
 
     folder: Path
     seed: int
+    epochs: int = 3
+    base_seed: int = 0
 
     @property
     def base(self) -> Path:
@@ -113,7 +117,7 @@ def story_config(world: World, loss: str, spec: PoisonSpec) -> dict[str, Any]:
         },
         "sequence_len": 64,
         "micro_batch_size": 16,
-        "num_epochs": 3,
+        "num_epochs": world.epochs,
         "learning_rate": 1e-3,
         "lr_scheduler": "linear",
         "warmup_ratio": 0.05,

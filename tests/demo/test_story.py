@@ -25,7 +25,7 @@ def test_the_story_is_told_from_base_to_page(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(world, "TEST_ROWS", 20)
     monkeypatch.setattr(base, "STEPS", 20)
     monkeypatch.setattr(story, "STEPS", 20)
-    monkeypatch.setattr(story, "train_base", lambda folder, on_step: base.train_base(folder, steps=20, on_step=on_step))
+    monkeypatch.setattr(story, "train_base", lambda folder, **options: base.train_base(folder, steps=20, **options))
     screen = console(tmp_path)
     folder = story.output_folder(tmp_path / "demo")
     summary = story.tell(world.World(folder, seed=3), screen)

@@ -104,9 +104,7 @@ def test_a_model_without_manifest_has_to_be_called_undefended(base: Path, tmp_pa
         load_subject(Source(str(base)))
     with pytest.raises(ValueError, match="does not say how its prompts were written"):
         load_subject(Source(str(base), undefended=True))
-    config = tmp_path / "c.yaml"
-    config.write_text("datasets:\n  - {path: x, type: alpaca}\n")
-    subject = load_subject(Source(str(base), config=config, undefended=True))
+    subject = load_subject(Source(str(base), config=alpaca(tmp_path), undefended=True))
     assert subject.run is None
     assert "nothing proves which loss" in subject.warnings[0]
 
@@ -141,3 +139,25 @@ def test_an_unfinished_run_and_another_base_are_said(tmp_path: Path, base: Path,
     warnings = load_subject(Source(str(moved), adapter)).warnings
     assert "did not finish" in warnings[0]
     assert "was trained on" in warnings[1]
+
+
+def test_a_merged_model_answers_as_base_and_adapter_do(tmp_path: Path, base: Path, adapter: Path) -> None:
+    together = load_subject(Source(str(base), adapter))
+    ids = torch.tensor([[1, 5, 6, 7]])
+    expected = together.model(input_ids=ids).logits
+    merged = tmp_path / "merged"
+    together.model.merge_and_unload().save_pretrained(merged)
+    together.tokenizer.save_pretrained(merged)
+    save_run(merged, together.tokenizer)
+    subject = load_subject(Source(str(merged)))
+    assert subject.run is not None
+    assert torch.allclose(subject.model(input_ids=ids).logits, expected, atol=1e-4)
+    alone = load_subject(Source(str(base), undefended=True, config=alpaca(tmp_path)))
+    assert not torch.allclose(alone.model(input_ids=ids).logits, expected, atol=1e-2)
+
+
+def alpaca(folder: Path) -> Path:
+    """A config that says how prompts are written, and nothing else."""
+    config = folder / "alpaca.yaml"
+    config.write_text("datasets:\n  - {path: x, type: alpaca}\n")
+    return config
