@@ -1,9 +1,10 @@
 """What was withheld, per row and per target token, over the run: arrays that neither grow nor wait.
 
 A *visit* is a pass of a row through training; copies of a row, and a second time in the same epoch, do not count as
-another one. At a visit a token is *held back* when more than half of its gradient was withheld while the rest of
-its row was learned, that is, held back at fewer than half of the row's target tokens. A share in [0, 1] is stored
-as one byte.
+another one. The *withheld share* of a target token is 1 - sigma / sigma of a token the model is sure of: 0 where the
+target pulls as it would on a learned token, 1 where it pulls nothing. It is stored as one byte. At a visit a token is
+*held back* when its share is more than a half while the rest of its row was learned, that is, while it is so at
+fewer than half of the row's target tokens.
 """
 
 from __future__ import annotations

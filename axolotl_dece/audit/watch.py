@@ -15,6 +15,7 @@ from torch import Tensor
 
 from axolotl_dece.audit.identity import NO_ROW, target_keys
 from axolotl_dece.audit.ledger import Ledger
+from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import Objective
 
 
@@ -52,7 +53,8 @@ class RowWatch:
 
     def _observe(self, sigma: Tensor) -> None:
         keys = self._expected.popleft()
-        shares = ((1.0 - sigma) * 255.0).round().clamp_(0.0, 255.0).to(torch.uint8)
+        shares = ((1.0 - sigma / sigma_when_sure(self.objective.mixture)) * 255.0).round().clamp_(0.0, 255.0)
+        shares = shares.to(torch.uint8)
         self._arrived.append((keys.to("cpu", non_blocking=True), shares.to("cpu", non_blocking=True)))
         if sigma.is_cuda:
             self._copied = torch.cuda.Event()
@@ -68,3 +70,9 @@ class RowWatch:
         keys, shares = (torch.cat(parts).numpy() for parts in zip(*arrived, strict=True))
         known = keys != NO_ROW
         self.ledger.fold(keys[known], shares[known], self._epoch())
+
+
+def sigma_when_sure(mixture: Mixture) -> float:
+    """sigma of a target the model is sure of (p = 1): what a small alpha withholds from every token is no news."""
+    alpha = float(mixture.alpha)
+    return alpha / (alpha + (1.0 - alpha) * (1.0 - mixture.label_smoothing))

@@ -19,7 +19,7 @@ from tests.steps import ALPHA, SETTINGS, VOCAB, collate, make_keeper, make_model
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, torch.Tensor]:
-    return make_model().state_dict()
+    return make_model(train_steps=5).state_dict()
 
 
 def keeper_on(fitted: dict[str, torch.Tensor], fused: bool) -> StepKeeper:
@@ -53,7 +53,8 @@ def expected(fitted: dict[str, torch.Tensor], trusted: list[int]) -> tuple[float
         total = total + dece_rows_reference(logits[row][kept], target[row][kept], alpha=alpha, **SETTINGS).sum()
         p = logits[row][kept].softmax(-1).gather(1, target[row][kept][:, None]).squeeze(1)
         m = alpha * p.clamp(min=SETTINGS["prob_floor"]) + (1 - alpha) * (1 - SETTINGS["label_smoothing"])
-        shares.append(1 - torch.where(p < SETTINGS["prob_floor"], 0.0, alpha * p / m))
+        sure = ALPHA / (ALPHA + (1 - ALPHA) * (1 - SETTINGS["label_smoothing"]))
+        shares.append((1 - torch.where(p < SETTINGS["prob_floor"], 0.0, alpha * p / m) / sure).clamp(min=0))
     (total / count).backward()
     gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
     return float(total / count), gradient, [share.detach() for share in shares]
