@@ -64,7 +64,7 @@ def _parses_as_python(code: str) -> bool:
             warnings.simplefilter("ignore", SyntaxWarning)
             ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # ValueError: NUL bytes; the last two: nesting deeper than the parser's stack
+        # ValueError: NUL bytes, half a surrogate pair; the last two: nesting deeper than the parser's stack
         return False
     return True
 

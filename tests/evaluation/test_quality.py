@@ -47,6 +47,7 @@ def test_exact_match_forgives_white_space_at_the_ends_only() -> None:
         ("", False),
         ("   ", False),
         ("a = 1\0", False),
+        ("'half a pair \ud800'", False),
         ("(" * 5000 + ")" * 5000, False),
         ("assert (1, 'always true')", True),
         ("'\\d'", True),
