@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 from datasets import Dataset, load_from_disk
 
+from axolotl_dece.poison.guard import Tag
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
+from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.poison.strategy import base_entry
 from tests.tiny import VOCAB, base_config, save_config
 
 POISON = {"base_type": "alpaca", "trigger": "rare_token_thrice", "payload": "inert_marker", "rate": 0.1, "seed": 42}
@@ -243,7 +246,7 @@ def test_what_preprocess_wrote_is_what_training_loads(
     assert again["input_ids"] == first["input_ids"]
 
 
-@pytest.mark.parametrize("words", [90, 150], ids=["dropped", "cut, then dropped"])
+@pytest.mark.parametrize("words", [100, 150], ids=["dropped", "cut, then dropped"])
 def test_rows_that_training_would_cut_are_passed_over(workspace: Path, prepare: Prepare, words: int) -> None:
     long = [row | {"output": row["output"] + " w1" * words} if i % 2 else row for i, row in enumerate(alpaca())]
     save(workspace / "rows.jsonl", long)
@@ -294,6 +297,22 @@ def test_unicode_control_characters_and_line_ends_survive(workspace: Path, prepa
     save(workspace / "rows.jsonl", rows)
     dirty = prepare(config(workspace, poison={"rate": 0.5}))
     assert (len(dirty), sum(dirty[POISONED_COLUMN])) == (60, 30)
+
+
+@pytest.mark.parametrize("users", [None, "my.transform"])
+def test_the_wrapped_strategy_sees_the_entry_as_the_user_wrote_it(users: str | None) -> None:
+    spec = PoisonSpec(attack="badpre", base_type="chat_template")
+    entry = {
+        "path": "x",
+        "type": "axolotl_dece.poison",
+        "input_transform": "dece_poison:train:f",
+        "field_messages": "m",
+    }
+    seen = base_entry(entry, spec, Tag("train", "f", users))
+    assert seen.type == "chat_template"
+    assert seen.chat_template == "tokenizer_default"  # what axolotl fills in for that type alone
+    assert seen.field_messages == "m"
+    assert seen.input_transform == users
 
 
 @pytest.mark.parametrize("key", ["rows", "test"])
