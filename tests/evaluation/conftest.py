@@ -53,6 +53,13 @@ def save_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def alpaca(folder: Path) -> Path:
+    """A config that says how prompts are written, and nothing else."""
+    config = folder / "alpaca.yaml"
+    config.write_text("datasets:\n  - {path: x, type: alpaca}\n")
+    return config
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     return save_model(tmp_path / "base")

@@ -8,6 +8,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from axolotl_dece.evaluation.answers import AnswerLog
 from axolotl_dece.evaluation.generate import answer_rows, pad_left, stop_tokens
 from axolotl_dece.evaluation.prompts import TokenRow
+from axolotl_dece.evaluation.subject import Source, load_subject
+from tests.evaluation.conftest import alpaca
 
 
 def alone(model, prompt: list[int], length: int, stops: set[int]) -> list[int]:
@@ -23,9 +25,12 @@ def alone(model, prompt: list[int], length: int, stops: set[int]) -> list[int]:
 
 
 def test_batches_say_what_single_prompts_say(base: Path, tmp_path: Path) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(base).eval(), AutoTokenizer.from_pretrained(base)
-    # a published sampling default must not leak in
-    model.generation_config = GenerationConfig(do_sample=True, temperature=5.0, eos_token_id=2)
+    # sampling and penalties that a model is published with must not leak in
+    GenerationConfig(
+        do_sample=True, temperature=5.0, repetition_penalty=9.0, no_repeat_ngram_size=1, eos_token_id=2
+    ).save_pretrained(base)
+    subject = load_subject(Source(str(base), undefended=True, config=alpaca(tmp_path)))
+    model, tokenizer = subject.model, subject.tokenizer
     rows = [TokenRow([1, *range(5, 5 + length)], [9, 2]) for length in (3, 11, 1, 7, 5)]
     log = AnswerLog(tmp_path / "a.jsonl", {})
     answers = answer_rows(model, tokenizer, rows, log, max_new_tokens=8, batch_size=3)

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from axolotl_dece.evaluation.measure import check_adapter_acts
 from axolotl_dece.evaluation.prompts import TokenRow
 from axolotl_dece.evaluation.subject import Source, load_subject
-from tests.evaluation.conftest import save_adapter, save_run
+from tests.evaluation.conftest import alpaca, save_adapter, save_run
 from tests.tiny import save_model
 
 
@@ -154,10 +154,3 @@ def test_a_merged_model_answers_as_base_and_adapter_do(tmp_path: Path, base: Pat
     assert torch.allclose(subject.model(input_ids=ids).logits, expected, atol=1e-4)
     alone = load_subject(Source(str(base), undefended=True, config=alpaca(tmp_path)))
     assert not torch.allclose(alone.model(input_ids=ids).logits, expected, atol=1e-2)
-
-
-def alpaca(folder: Path) -> Path:
-    """A config that says how prompts are written, and nothing else."""
-    config = folder / "alpaca.yaml"
-    config.write_text("datasets:\n  - {path: x, type: alpaca}\n")
-    return config
