@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs release format clean
 
 demo: $(READY)
 	$(BIN)/python -m axolotl_dece.demo
@@ -24,6 +24,21 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The generated pages first, then the site; a warning is an error.
+docs: $(VENV)/.docs
+	for page in docs/make_*.py; do $(BIN)/python $$page || exit 1; done
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "build/docs/index.html"
+
+# Wheel and sdist, and what a stranger gets from them: an environment of its own, with everything from the wheel on.
+release: $(READY)
+	rm -rf dist build/release
+	$(BIN)/python -m hatchling build --directory dist
+	$(PYTHON) -m venv build/release
+	build/release/bin/pip install --quiet dist/*.whl
+	build/release/bin/python -c 'import axolotl_dece; print(axolotl_dece.__version__, axolotl_dece.dece_loss)'
+	build/release/bin/axolotl dece check examples/qlora-7b-24gb.yaml
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -38,6 +53,10 @@ $(READY): pyproject.toml
 	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --no-build-isolation hatchling editables
 	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --no-build-isolation --editable '.[deepspeed]'
 	touch $(READY)
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
