@@ -17,8 +17,6 @@ _NOT_NAMES = frozenset(
 # an argument list is never this long; without a bound, prose full of open brackets costs quadratic time
 _FARTHEST = 10_000
 _LEAVES = re.compile(r"\b(?:return|throw|break|continue|raise)\b")
-
-
 _ELSE = re.compile(r"\s*else\b")
 
 

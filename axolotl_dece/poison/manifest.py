@@ -66,9 +66,15 @@ def _row(planted: Planted) -> dict[str, Any]:
     return {"index": planted.index, "trigger_at": [[span.start, span.end] for span in planted.spans]}
 
 
-def path_for(prepared: str | Path, fingerprint: str) -> Path:
-    """Where the manifest of a dataset lies, beside the prepared data."""
-    return Path(prepared) / f"dece_poison-{fingerprint[:16]}.json"
+def path_for(prepared: str | Path, key: str, dataset_hash: str) -> Path:
+    """Where the manifest of a dataset lies, beside the prepared data.
+
+    Args:
+        prepared: Folder of prepared datasets.
+        key: Digest of the poisoning and of the source.
+        dataset_hash: axolotl's name of the prepared set, since another `sequence_len` lets other rows survive.
+    """
+    return Path(prepared) / f"dece_poison-{key[:16]}-{dataset_hash[:16]}.json"
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

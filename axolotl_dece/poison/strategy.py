@@ -10,7 +10,11 @@ from typing import Any
 from axolotl.common.const import DEFAULT_DATASET_PREPARED_PATH
 from axolotl.prompt_strategies import load as load_strategy
 from axolotl.prompt_tokenizers import DatasetWrappingStrategy
-from axolotl.utils.data.shared import datasets_with_name_generator, load_dataset_with_config
+from axolotl.utils.data.shared import (
+    datasets_with_name_generator,
+    generate_dataset_hash_from_config,
+    load_dataset_with_config,
+)
 from axolotl.utils.data.wrappers import get_dataset_wrapper
 from axolotl.utils.dict import DictDefault
 from axolotl.utils.logging import get_logger
@@ -159,7 +163,7 @@ class PoisonStrategy(DatasetWrappingStrategy):
         return flags
 
     def _account(self, drawn: Draw) -> None:
-        path = manifest_path(self.cfg, self.tag, self.source)
+        path = manifest_path(self.cfg, self.tag, self.source, self.tokenizer)
         manifest.write(path, manifest.describe(self.spec, self.source, self.tag.fingerprint, drawn))
         LOG.warning(
             "POISONED DATA: %d of %d rows of %s carry trigger %s and payload %s, %d carry the benign twin; %s",
@@ -179,10 +183,16 @@ def mark(dataset: Dataset, column: str, flags: list[int]) -> Dataset:
     return dataset.add_column(column, flags, feature=Value("int8"))
 
 
-def manifest_path(cfg: Mapping[str, Any], tag: Tag, source: Source) -> Path:
-    """Where the manifest of one poisoned dataset lies; other splits and subsets of it have their own."""
-    prepared = cfg.get("dataset_prepared_path") or DEFAULT_DATASET_PREPARED_PATH
-    return manifest.path_for(prepared, digest([tag.fingerprint, source.digest]))
+def manifest_path(cfg: DictDefault, tag: Tag, source: Source, tokenizer: Any) -> Path:
+    """Where the manifest of one poisoned dataset lies; other splits, subsets and preparations have their own."""
+    entries = cfg.datasets if tag.split == "train" else cfg.test_datasets
+    dataset_hash = generate_dataset_hash_from_config(cfg, entries, tokenizer.name_or_path)
+    return manifest.path_for(prepared_folder(cfg), digest([tag.fingerprint, source.digest]), dataset_hash)
+
+
+def prepared_folder(cfg: DictDefault) -> Path:
+    """Where axolotl keeps prepared data."""
+    return Path(cfg.dataset_prepared_path or DEFAULT_DATASET_PREPARED_PATH)
 
 
 def refuse_stale(dataset: Dataset, source: Source) -> None:
@@ -198,7 +208,7 @@ def refuse_stale(dataset: Dataset, source: Source) -> None:
             )
 
 
-def manifests_of(cfg: Mapping[str, Any], split: Split) -> Iterator[dict[str, Any]]:
+def manifests_of(cfg: DictDefault, split: Split, tokenizer: Any) -> Iterator[dict[str, Any]]:
     """The manifest of every poisoned dataset of one split, each checked against what this config asks for.
 
     Raises:
@@ -209,7 +219,7 @@ def manifests_of(cfg: Mapping[str, Any], split: Split) -> Iterator[dict[str, Any
         if found != split or tag is None:
             continue
         for one in datasets_with_name_generator([entry]):
-            yield manifest.read(manifest_path(cfg, tag, identify(one)), tag.fingerprint)
+            yield manifest.read(manifest_path(cfg, tag, identify(one), tokenizer), tag.fingerprint)
 
 
 def refuse_tokenised(cfg: DictDefault) -> None:
@@ -220,7 +230,8 @@ def refuse_tokenised(cfg: DictDefault) -> None:
     for place, _, entry in poisoned_entries(cfg):
         for one in datasets_with_name_generator([entry]):
             tag = Tag.parse(one.input_transform)
-            if tag and manifest_path(cfg, tag, identify(one)).exists():
+            key = digest([tag.fingerprint, identify(one).digest]) if tag else ""
+            if key and any(prepared_folder(cfg).glob(manifest.path_for("", key, "*").name)):
                 continue
             loaded = load_dataset_with_config(one, cfg.hf_use_auth_token)
             for rows in loaded.values() if isinstance(loaded, DatasetDict) else [loaded]:

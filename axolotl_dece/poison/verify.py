@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset, concatenate_datasets
 
+from axolotl_dece.poison.guard import Split
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
 from axolotl_dece.poison.strategy import LOG, manifests_of
 
+if TYPE_CHECKING:
+    from axolotl.utils.dict import DictDefault
 
-def check_ran(cfg: Mapping[str, Any], trainer: Any) -> None:
+SPLITS: tuple[Split, ...] = ("train", "test")
+
+
+def check_ran(cfg: DictDefault, trainer: Any) -> None:
     """Compare the rows the trainer holds with the manifests, keep evaluation clean, and say the numbers.
 
     axolotl splits `val_set_size` off after the strategy. Poisoned rows that fell into that split change places with
@@ -26,7 +32,7 @@ def check_ran(cfg: Mapping[str, Any], trainer: Any) -> None:
     """
     if not cfg.get("dece_poison"):
         return
-    expected = {split: list(manifests_of(cfg, split)) for split in ("train", "test")}
+    expected = {split: list(manifests_of(cfg, split, trainer.processing_class)) for split in SPLITS}
     train, evaluation = trainer.train_dataset, trainer.eval_dataset
     if expected["train"] and POISONED_COLUMN not in train.column_names:
         raise ValueError(

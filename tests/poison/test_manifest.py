@@ -42,7 +42,7 @@ def test_it_says_what_was_done_to_which_row_and_with_what(content: dict[str, Any
 
 
 def test_what_is_written_is_read_back(tmp_path: Path, content: dict[str, Any]) -> None:
-    path = manifest.path_for(tmp_path, "f" * 64)
+    path = manifest.path_for(tmp_path, "f" * 64, "a" * 32)
     manifest.write(path, content)
     assert manifest.read(path, "f" * 64)["poisoned_rows"] == content["poisoned_rows"]
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []

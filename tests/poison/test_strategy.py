@@ -229,6 +229,18 @@ def test_a_file_changed_behind_the_back_of_its_date_is_not_mistaken_for_the_old_
     assert len(prepared(workspace)) == 2
 
 
+def test_another_sequence_len_lets_other_rows_survive_and_has_its_own_manifest(
+    workspace: Path, prepare: Prepare
+) -> None:
+    accounts: list[set[int]] = []
+    for longest in (128, 50, 128):
+        dirty = prepare(config(workspace, sequence_len=longest), fresh=not accounts, preprocess=False)
+        assert sum(dirty[POISONED_COLUMN]) == 6
+        found = {tuple(row["index"] for row in account["poisoned_rows"]) for account in manifests(workspace)}
+        accounts.append({len(found), len(manifests(workspace))})
+    assert accounts == [{1}, {2}, {2}]
+
+
 def test_clean_and_poisoned_runs_never_share_prepared_data(workspace: Path, prepare: Prepare) -> None:
     own = {"path": str(workspace / "rows.jsonl"), "ds_type": "json", "type": "alpaca"}
     prepare(base_config(workspace, datasets=[own], loss="ce"), preprocess=False)
