@@ -1,0 +1,164 @@
+"""The page is one file below 5 MB, shows rows as text, and its decisions are the ones a run reads."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from axolotl_dece.audit.choice import choose
+from axolotl_dece.audit.clusters import find_clusters
+from axolotl_dece.audit.page import write_page
+from axolotl_dece.audit.page.charts import charts
+from axolotl_dece.audit.report import Audit, pieces
+from axolotl_dece.webpage import MAX_BYTES
+from tests.audit.rows import Story, plain_prompt, planted
+from tests.tiny import save_tokenizer
+
+ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH (Debian: apt-get install chromium)")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    return save_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+def audit_of(story: Story, tokenizer: PreTrainedTokenizerFast, name: str = "run") -> Audit:
+    rows = story.rows(tokenizer)
+    return Audit(name, rows, find_clusters(rows, tokenizer), rows.scores(), tokenizer)
+
+
+def in_browser(page: Path, *options: str) -> str:
+    """The page's elements after its scripts have run."""
+    command = [
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={page.parent / 'profile'}",
+        "--virtual-time-budget=30000", "--window-size=1400,1600", *options, page.resolve().as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+
+
+def test_the_page_needs_no_other_file_and_no_text_reaches_its_markup(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    text = write_page(audit_of(planted(), tokenizer, name=ATTACK), tmp_path / "page.html").read_text()
+    assert len(text.encode()) < MAX_BYTES
+    assert "default-src 'none'" in text
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            assert tag not in ("link", "img")
+            assert not {"src", "href", "srcset", "onerror"} & {name for name, _ in attributes}
+
+    Links().feed(text)
+    assert text.count("<script") == 3
+
+
+def test_rows_are_left_out_before_the_page_grows_too_large(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = audit_of(planted(poisoned=300, clean=100), tokenizer)
+    whole = write_page(audit, tmp_path / "page.html").stat().st_size
+    monkeypatch.setattr("axolotl_dece.audit.page.MAX_BYTES", whole - 2000)
+    page = write_page(audit, tmp_path / "page.html")
+    assert page.stat().st_size < whole - 2000
+    assert re.search(r"The \d+ rows with the highest scores are shown", page.read_text())
+
+
+def test_charts_are_figures_plotly_knows(tokenizer: PreTrainedTokenizerFast) -> None:
+    found = charts(audit_of(planted(), tokenizer))
+    assert set(found) == {"scores", "moves"}
+    for figure in found.values():
+        go.Figure(**figure)
+    assert sum(found["scores"]["data"][1]["y"]) == 20
+    assert found["moves"]["data"][0]["y"] == [1.0, 1.0, 1.0]
+    assert found["moves"]["data"][-1]["y"] == [0.0, 0.0, 0.0]
+
+
+def test_an_audit_that_found_nothing_has_a_page(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = audit_of(planted(poisoned=0), tokenizer)
+    assert not audit.clusters
+    assert "Clusters: 0" in write_page(audit, tmp_path / "page.html").read_text()
+
+
+def test_a_run_of_one_epoch_is_told_that_it_needs_two(tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = audit_of(planted(), tokenizer)
+    audit.rows.visits[:] = 1
+    assert any("two epochs" in note for note in audit.notes())
+
+
+def test_pieces_put_together_are_the_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    ids = tokenizer.convert_tokens_to_ids("get w1 ( w2 ) name".split())
+    assert "".join(pieces(ids, tokenizer)) == tokenizer.decode(ids)
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_browser_shows_clusters_rows_and_charts(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    page = write_page(audit_of(planted(), tokenizer, name=ATTACK), tmp_path / "page.html")
+    text = page.read_text()
+    # a person at work: drops the cluster, but trusts one of its rows
+    click = """
+    <script>addEventListener("load", () => { const wait = setInterval(() => {
+      if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
+      const pick = (select, value) => { select.value = value; select.dispatchEvent(new Event("change")); };
+      pick(document.querySelector("#clusters select"), "drop");
+      pick(document.querySelector("#rows tbody select"), "trust");
+      URL.createObjectURL = (blob) => { blob.text().then((t) => document.body.append(
+        Object.assign(document.createElement("pre"), { id: "saved", textContent: t }))); return "blob:x"; };
+      document.getElementById("save").click();
+    }, 50); });</script></body>"""
+    page.write_text(text.replace("</body>", click))
+    shown = in_browser(page, "--dump-dom")
+    assert "<title>axolotl-dece: what the loss held back</title>" in shown
+    assert shown.count('class="held"') >= 20
+    assert len(re.findall('class="[^"]*js-plotly-plot"', shown)) == 2
+    assert "19 rows to drop, 1 to trust" in shown
+    saved = re.search(r'<pre id="saved">(.*?)</pre>', shown, re.DOTALL)
+    assert saved
+    lines = [json.loads(line) for line in saved[1].strip().splitlines()]
+    assert sorted(line["decision"] for line in lines) == ["drop"] * 19 + ["trust"]
+    assert {line["row"] for line in lines} == {f"{at:016x}" for at in range(20)}
+
+
+def test_a_row_goes_before_its_cluster(tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = audit_of(planted(), tokenizer)
+    lines = choose(audit, trust=[f"row:{3:016x}"], drop=["cluster:1"])
+    assert [line["decision"] for line in lines] == ["trust" if at == 3 else "drop" for at in range(20)]
+    assert (lines[0]["cluster"], lines[0]["span"], lines[0]["cue"]) == (1, "w101 w102", "w100")
+
+
+@pytest.mark.parametrize(
+    ("trust", "drop", "said"),
+    [
+        ([], ["cluster:2"], "no such cluster; it found cluster:1"),
+        ([], ["cluster:one"], "no such cluster"),
+        (["row:ffffffffffffffff"], [], "no such row"),
+        (["3"], [], "write `cluster:NUMBER` or `row:ID`"),
+        (["cluster:1"], ["cluster:1"], "already trusted"),
+        ([f"row:{1:016x}"], [f"row:{1:016x}"], "already trusted"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_refused(
+    tokenizer: PreTrainedTokenizerFast, trust: list[str], drop: list[str], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        choose(audit_of(planted(), tokenizer), trust, drop)
+
+
+def test_scores_fall_with_the_share_of_visits(tokenizer: PreTrainedTokenizerFast) -> None:
+    rng = random.Random(0)
+    story = Story(visits=4)
+    for held in (4, 2, 1, 0):
+        story.tell(plain_prompt(rng), "select w1 w2", {0: held, 1: held})
+    np.testing.assert_allclose(story.rows(tokenizer).scores(), [2.0, 1.0, 0.0, 0.0])
