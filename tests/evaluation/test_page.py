@@ -74,7 +74,9 @@ def test_charts_are_figures_plotly_knows(tmp_path: Path) -> None:
         go.Figure(**figure)
     point = found["trade"]["data"][1]
     assert (point["x"], point["y"]) == ([1.0], [0.15])
-    assert point["error_y"]["array"][0] == pytest.approx(runs[1].report["asr"]["high"] - 0.15)
+    asr = runs[1].report["asr"]
+    assert point["error_y"]["array"][0] == pytest.approx(asr["high"] - 0.15)
+    assert point["error_y"]["arrayminus"][0] == pytest.approx(0.15 - asr["low"])
 
 
 def test_a_chart_without_data_is_left_out(tmp_path: Path) -> None:
