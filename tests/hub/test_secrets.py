@@ -17,7 +17,7 @@ SECRETS = {
     "google": "AIza" + "q7z" * 11 + "qq",
     "jwt": f"eyJ{LONG}.eyJ{LONG}.{LONG}",
     "private key": "-----BEGIN RSA " + "PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----",
-    "password in a URL": "path: https://me:hunter22@example.org/rows.jsonl",
+    "password in a URL": "path: https://me:" + LONG + "@example.org/rows.jsonl",
     "signed URL": "path: https://example.org/rows.jsonl?X-Amz-Signature=" + LONG,
     "by its key": "wandb_api_key: " + LONG,
     "by its key, commented out": "#   my_secret: '" + LONG + "'",
