@@ -188,6 +188,24 @@ def test_confident_rows_of_a_real_vocabulary_keep_their_digits() -> None:
         torch.testing.assert_close(found.ce.double(), cross_entropy, rtol=1e-4, atol=1e-6)
 
 
+def test_the_gradient_of_a_row_sums_to_zero_at_a_real_vocabulary() -> None:
+    """torch's own softmax does not sum to one there: its error of 1e-5 would stand in every class."""
+    torch.manual_seed(0)
+    for spread in (1.0, 3.0, 10.0):
+        written = spread * torch.randn(4, 151_936)
+        overwrite_logits(written, torch.tensor([7, 151_935, 11, 0]), Mixture(0.985))
+        assert (written.double().sum(dim=1).abs() / written.abs().sum(dim=1)).max() < 2e-6
+
+
+def test_masked_rows_are_overwritten_with_zeros_whatever_they_hold() -> None:
+    logits, target = torch.randn(4, 50), torch.tensor([1, 2, -100, 3])
+    logits[2] = torch.nan
+    statistics = overwrite_logits(logits, target, Mixture(0.9))
+    assert not logits[2].any()
+    assert logits.isfinite().all()
+    assert all(term[2] == 0.0 for term in statistics)
+
+
 def test_without_gradient_the_logits_stay_as_they_are() -> None:
     logits, target = torch.randn(4, 50), torch.tensor([1, 2, -100, 3])
     before = logits.clone()
