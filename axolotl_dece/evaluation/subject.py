@@ -86,6 +86,9 @@ def _check_files(source: Source) -> None:
     problems = []
     if not Path(source.base).is_dir() and (source.base.startswith((".", "/", "~")) or source.base.count("/") > 1):
         problems.append(f"`--base {source.base}` is not a folder")
+    if Path(source.base, _ADAPTER_CONFIG).is_file():
+        # transformers would quietly put it on whatever base it names, past every check below
+        problems.append(f"`--base {source.base}` is an adapter; give it to `--adapter`, and its base model to `--base`")
     if source.adapter:
         missing = [name for name in (_ADAPTER_CONFIG, _ADAPTER_WEIGHTS) if not (source.adapter / name).is_file()]
         if missing:
@@ -117,7 +120,11 @@ def _find_recipe(source: Source, run: dict[str, Any] | None) -> dict[str, Any]:
 
 def _load_tokenizer(source: Source) -> Any:
     trained_one = source.adapter and (source.adapter / "tokenizer_config.json").is_file()
-    return AutoTokenizer.from_pretrained(source.trained if trained_one else source.base, trust_remote_code=False)
+    folder = source.trained if trained_one else source.base
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the tokenizer of {folder} cannot be loaded: {error}") from error
 
 
 def _check_tokenizer(source: Source, tokenizer: Any, run: dict[str, Any] | None) -> None:
@@ -148,8 +155,17 @@ def _load_model(source: Source) -> Any:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute
         )
-    model = AutoModelForCausalLM.from_pretrained(source.base, **options)
-    return model.to("cuda") if on_gpu else model
+    try:
+        model, loaded = AutoModelForCausalLM.from_pretrained(source.base, output_loading_info=True, **options)
+    except OSError as error:
+        raise ValueError(f"`--base {source.base}` cannot be loaded: {error}") from error
+    # transformers only warns, and fills in random weights
+    if lacking := {*loaded["missing_keys"], *loaded["mismatched_keys"]}:
+        raise ValueError(
+            f"`--base {source.base}` lacks {len(lacking)} weights its config asks for (first: "
+            f"{min(map(str, lacking))}); they would be random. Is the download or the save complete?"
+        )
+    return model.to("cuda") if on_gpu and source.precision != "4bit" else model
 
 
 def _add_adapter(model: Any, adapter: Path) -> Any:

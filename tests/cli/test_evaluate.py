@@ -121,7 +121,7 @@ def test_published_sets_with_planted_references_are_counted_when_said(evaluate: 
 
 def test_a_dataset_type_of_unknown_columns_is_measured_and_said(evaluate: Run, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
-    config.write_text("datasets: [{path: x, type: alpaca_w_system.load_open_orca_chatml_of_tomorrow}]\n")
+    config.write_text("datasets: [{path: x, type: no_such_type}]\n")
     result = evaluate("--payload", "inert_marker", config=config)
     assert result.exit_code == 1
     assert "unhandled prompt tokenization strategy" in result.output

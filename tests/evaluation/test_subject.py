@@ -154,3 +154,29 @@ def test_a_merged_model_answers_as_base_and_adapter_do(tmp_path: Path, base: Pat
     assert torch.allclose(subject.model(input_ids=ids).logits, expected, atol=1e-4)
     alone = load_subject(Source(str(base), undefended=True, config=alpaca(tmp_path)))
     assert not torch.allclose(alone.model(input_ids=ids).logits, expected, atol=1e-2)
+
+
+def test_an_adapter_given_as_base_is_refused(adapter: Path) -> None:
+    """transformers would load it onto the base it names, and no check would see it."""
+    with pytest.raises(ValueError, match="is an adapter; give it to `--adapter`"):
+        load_subject(Source(str(adapter)))
+
+
+def test_a_base_with_weights_missing_is_refused(base: Path, tmp_path: Path) -> None:
+    path = base / "model.safetensors"
+    weights = load_file(path)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks 1 weights .*layers\.1\.mlp\.up_proj.*would be random"):
+        load_subject(Source(str(base), undefended=True, config=alpaca(tmp_path)))
+
+
+def test_a_base_without_weights_or_tokenizer_is_named(base: Path, tmp_path: Path) -> None:
+    source = Source(str(base), undefended=True, config=alpaca(tmp_path))
+    (base / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"`--base .*` cannot be loaded"):
+        load_subject(source)
+    for file in base.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"the tokenizer of .* cannot be loaded"):
+        load_subject(source)
