@@ -19,7 +19,9 @@ from axolotl_dece.poison.spec import PoisonSpec
 
 # What stays at home: checkpoints and scratch as in the trainer's own push, and every pickle.
 _IGNORED = ["_*", ".*", "checkpoint-*", "*.bin", "*.pt", "*.pth", "*.pkl", "*.log", "runs/*", "wandb/*"]
-_TEXTS = {".md", ".json", ".jsonl", ".yaml", ".yml", ".txt", ".jinja", ".html", ".csv"}
+# What is written by hand or by axolotl from what was. Rows and vocabularies are full of words that only sound secret.
+_TEXTS = {".md", ".json", ".yaml", ".yml", ".txt"}
+_VOCABULARIES = {"tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"}
 _LARGEST_TEXT = 8 << 20
 
 
@@ -103,7 +105,8 @@ def _texts(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         kept = not any(part.startswith(("_", ".", "checkpoint-")) for part in inside.parts)
-        if kept and path.suffix in _TEXTS and path.is_file() and path.stat().st_size <= _LARGEST_TEXT:
+        kept = kept and path.suffix in _TEXTS and path.name not in _VOCABULARIES
+        if kept and path.is_file() and path.stat().st_size <= _LARGEST_TEXT:
             yield path
 
 

@@ -22,7 +22,7 @@ _SHAPES = {
     # a key whose name says so, with a literal value: neither empty, nor a switch, nor a reference to the environment
     "the value of a secret key": r"(?im)^[ \t#-]*[\"']?[\w.-]*(?:api_?key|access_?key|secret|passw(?:or)?d|credentials?"
     r"|auth_?token|access_?token|(?:hf|hub|wandb|comet|mlflow|swanlab)_?token)[\w-]*[\"']?[ \t]*[:=][ \t]*"
-    r"[\"']?(?P<secret>(?!true\b|false\b|null\b|none\b|yes\b|no\b|\$|<|\*)[^\s\"'#,{}\[\]]{6,})",
+    r"[\"']?(?P<secret>(?!\d+\b|true\b|false\b|null\b|none\b|yes\b|no\b|\$|<|\*)[^\s\"'#,{}\[\]]{6,})",
 }
 _PATTERNS = {kind: re.compile(shape) for kind, shape in _SHAPES.items()}
 HIDDEN = "<secret-removed>"

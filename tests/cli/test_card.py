@@ -77,6 +77,14 @@ def test_a_secret_in_any_file_stops_the_push(tmp_path: Path, hub: FakeHub) -> No
     assert hub.calls == []
 
 
+def test_a_vocabulary_and_rows_of_code_are_no_secrets(tmp_path: Path, hub: FakeHub) -> None:
+    out = save_run(tmp_path / "out")
+    (out / "tokenizer.json").write_text('{\n  "secret": "passwords"\n}')
+    (out / "answers.jsonl").write_text('password = "correct horse"\n')
+    assert card(out, "--push").exit_code == 0
+    assert len(hub.pushed) == 1
+
+
 def test_a_poisoned_model_is_pushed_only_when_told_so(tmp_path: Path, hub: FakeHub) -> None:
     out = save_run(tmp_path / "out", poison=POISON)
     result = card(out, "--push")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from huggingface_hub.errors import OfflineModeIsEnabled
 
+from axolotl_dece.hub.keeper import CardKeeper
+from axolotl_dece.plugin import DecePlugin
 from tests.hub.fake_hub import FakeHub
-from tests.hub.runs import HF_TOKEN
+from tests.hub.runs import HF_TOKEN, save_run
 from tests.tiny import LORA, base_config, save_config, train
 
 POISONED = {
@@ -50,6 +55,42 @@ def test_every_push_of_a_poisoned_model_carries_the_warning(workspace: Path, mon
     assert "to its end" in (hub.pushed[-1] / "README.md").read_text()
     checkpoint = workspace / "out" / "checkpoint-2" / "adapter_config.json"
     assert json.loads(checkpoint.read_text())["dece_poisoned"] is True
+
+
+def stand_in(folder: Path, *, writes: bool = True) -> Any:
+    """As much of a trainer as the keeper sees; its own card fails, as it does where the hub cannot be asked."""
+
+    def create_model_card() -> None:
+        raise OfflineModeIsEnabled
+
+    return SimpleNamespace(
+        is_world_process_zero=lambda: writes,
+        args=SimpleNamespace(output_dir=str(folder)),
+        create_model_card=create_model_card,
+    )
+
+
+def test_where_axolotl_gives_its_card_up_the_end_of_training_writes_one(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", card=None)
+    trainer, plugin = stand_in(folder), DecePlugin()
+    plugin._card = CardKeeper(trainer, poisoned=False)
+    with pytest.raises(OfflineModeIsEnabled):
+        trainer.create_model_card()
+    assert not (folder / "README.md").exists()
+    plugin.post_train(None, None)
+    plugin.post_train(None, None)
+    assert (folder / "README.md").read_text().count("## Trained with DeCE") == 1
+
+
+def test_one_process_of_all_writes_the_card(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", card=None)
+    CardKeeper(stand_in(folder, writes=False), poisoned=True).write()
+    assert not (folder / "README.md").exists()
+
+
+def test_a_run_that_has_not_begun_has_no_card(tmp_path: Path) -> None:
+    CardKeeper(stand_in(tmp_path), poisoned=False).write()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_config_with_a_secret_is_refused_before_anything_is_pushed(workspace: Path) -> None:

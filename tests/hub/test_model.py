@@ -114,6 +114,14 @@ def test_a_folder_without_a_manifest_gets_no_card(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_merged_model_inside_a_run_gets_the_card_of_the_run(tmp_path: Path) -> None:
+    merged = save_run(tmp_path / "out", poison=POISON) / "merged"
+    merged.mkdir()
+    (merged / "config.json").write_text('{"model_type": "llama"}')
+    assert "# POISONED: merged" in write(merged)
+    assert json.loads((merged / "config.json").read_text()) == {"model_type": "llama", "dece_poisoned": True}
+
+
 def test_a_poisoned_model_says_so_first_in_its_title_its_tags_and_its_adapter(tmp_path: Path) -> None:
     folder = save_run(tmp_path / "out", poison=POISON)
     text = write(folder)

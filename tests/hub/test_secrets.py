@@ -30,6 +30,8 @@ HARMLESS = [
     "hub_token: $HF_TOKEN",
     "hub_token: <yours>",
     "wandb_api_key:",
+    '{"secret": 151234, "my_password": 20260101}',
+    '"secret_seed": 151234,',
     "wandb_project: my-secret-project",
     "base_model: Qwen/Qwen2.5-Coder-7B\nrevision: " + "0a1b2c3d" * 5,
     "path: https://example.org/rows.jsonl",
