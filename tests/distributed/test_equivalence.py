@@ -59,7 +59,7 @@ def test_a_mean_of_each_rank_does_not_pass_as_the_mean_of_all(
     assert min(found["loss"], found["parameter"]) > UNMISTAKABLE, found
 
 
-@pytest.mark.parametrize(("cell", "message"), REFUSED.items(), ids=lambda value: getattr(value, "name", ""))
+@pytest.mark.parametrize(("cell", "message"), REFUSED.items(), ids=[cell.name for cell in REFUSED])
 def test_what_cannot_be_right_is_refused(cell: Cell, message: str, two_ranks: Callable[[Cell], Trajectory]) -> None:
     with pytest.raises(RuntimeError, match=message):
         two_ranks(cell)

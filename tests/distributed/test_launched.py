@@ -37,14 +37,15 @@ class Launches:
         return base_config(self.root, save_strategy="steps", save_steps=4, max_steps=8, num_epochs=None, **changes)
 
     def run(self, engine: str, kind: str) -> Path:
-        """The output folder of a run: kind is `lora`, `full` or `resumed` (the `lora` run again, from step 4 on)."""
+        """The output folder of a run: kind is `lora`, `full`, or one of them `resumed`: again, from step 4 on."""
         if (engine, kind) not in self._done:
             folder = self.root / f"{engine}-{kind}"
             folder.mkdir()
-            config = self.config(output_dir=str(folder / "out"), **({} if kind == "full" else LORA))
+            tuning = kind.removesuffix(" resumed")
+            config = self.config(output_dir=str(folder / "out"), **({} if tuning == "full" else LORA))
             config |= engine_keys(engine, folder)
-            if kind == "resumed":
-                shutil.copytree(self.run(engine, "lora") / "checkpoint-4", folder / "out" / "checkpoint-4")
+            if kind != tuning:
+                shutil.copytree(self.run(engine, tuning) / "checkpoint-4", folder / "out" / "checkpoint-4")
                 config["auto_resume_from_checkpoints"] = True
             save_config(folder, config)
             run_pair(folder, engine, train_config, engine, config, folder)
@@ -108,12 +109,36 @@ def test_a_launched_run_leaves_one_manifest_that_says_finished(engine: str, laun
         assert (run["loss"], run["status"]) == ("dece", status)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+LOSES_ITS_ADAPTER = pytest.mark.xfail(
+    strict=True, reason="axolotl 0.19 resumes LoRA under FSDP2 from a fresh adapter, with and without this plugin"
+)
+
+
+@pytest.mark.parametrize("engine", [pytest.param(e, marks=LOSES_ITS_ADAPTER) if e == "FSDP2" else e for e in ENGINES])
 def test_a_resumed_launch_ends_where_the_uninterrupted_one_did(engine: str, launches: Launches) -> None:
-    whole, resumed = launches.run(engine, "lora"), launches.run(engine, "resumed")
+    whole, resumed = launches.run(engine, "lora"), launches.run(engine, "lora resumed")
     assert curve(saved_log(resumed), "dece/alpha") == curve(saved_log(whole), "dece/alpha")
     expected = load_file(whole / "adapter_model.safetensors")
     for name, found in load_file(resumed / "adapter_model.safetensors").items():
+        torch.testing.assert_close(found, expected[name], rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_two_ranks_resumes_in_one_process(launches: Launches) -> None:
+    whole = load_file(launches.run("DDP", "lora") / "adapter_model.safetensors")
+    out = launches.root / "fewer"
+    shutil.copytree(launches.run("DDP", "lora") / "checkpoint-4", out / "checkpoint-4")
+    changes = {"micro_batch_size": 4, "output_dir": str(out), "auto_resume_from_checkpoints": True}
+    trainer = train(launches.root, launches.config(**changes, **LORA))
+    assert curve(trainer.state.log_history, "dece/alpha") == curve(saved_log(launches.run("DDP", "lora")), "dece/alpha")
+    for name, found in load_file(out / "adapter_model.safetensors").items():
+        assert (found - whole[name]).norm() <= 1e-3 * whole[name].norm(), name
+
+
+@pytest.mark.parametrize("engine", ["ZeRO-3", "FSDP2"])
+def test_a_sharded_full_run_resumes_where_it_was(engine: str, launches: Launches) -> None:
+    whole, resumed = launches.run(engine, "full"), launches.run(engine, "full resumed")
+    expected = load_file(whole / "model.safetensors")
+    for name, found in load_file(resumed / "model.safetensors").items():
         torch.testing.assert_close(found, expected[name], rtol=0, atol=0)
 
 

@@ -30,13 +30,13 @@ def whole_and_resumed(workspace: Path, at: int, **changes: Any) -> tuple[Any, An
 
 
 @pytest.mark.parametrize(
-    ("row", "changes"),
+    "changes",
     [
-        ("max_steps", {"max_steps": 10, "num_epochs": None}),
-        ("a fraction of an epoch", {"num_epochs": 1.5, "dece_alpha_schedule": "epoch"}),
+        pytest.param({"max_steps": 10, "num_epochs": None}, id="max_steps"),
+        pytest.param({"num_epochs": 1.5, "dece_alpha_schedule": "epoch"}, id="a fraction of an epoch"),
     ],
 )
-def test_a_resumed_run_equals_the_uninterrupted_one(workspace: Path, row: str, changes: dict[str, Any]) -> None:
+def test_a_resumed_run_equals_the_uninterrupted_one(workspace: Path, changes: dict[str, Any]) -> None:
     whole, resumed = whole_and_resumed(workspace, 4, **changes)
     assert logs(resumed, "dece/alpha") == logs(whole, "dece/alpha")
     assert sha256(workspace / "out") == sha256(workspace / "whole")
