@@ -45,12 +45,17 @@ def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> li
         trainer.train_dataset = trainer.train_dataset.select(kept)
         if steps > 0 and not keep_steps:
             trainer.args.max_steps = math.ceil(steps * len(kept) / rows)
-    return [
+    trusted = int(np.isin(table.all_keys, np.array(sorted(decisions.trust), dtype=np.int64)).sum())
+    said = [
         f"{rows - len(kept)} of {rows} training rows dropped, as decided in {decisions.path}; they are listed in "
-        f"{ACCOUNT_FILE}",
-        f"{np.isin(table.all_keys, np.array(sorted(decisions.trust), dtype=np.int64)).sum()} trusted rows train with "
-        "alpha = 1",
+        f"{ACCOUNT_FILE}"
     ]
+    if trusted:
+        said.append(
+            f"{trusted} trusted rows train with alpha = 1; torch's operations compute the loss of this run, because the "
+            "Triton kernel has one alpha for a batch"
+        )
+    return said
 
 
 def check_known(decisions: Decisions, table: RowTable) -> None:

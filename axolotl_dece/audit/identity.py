@@ -24,17 +24,15 @@ NO_ROW = 0
 
 
 class Places(NamedTuple):
-    """Where every token of a batch stands, each [B, T].
+    """Where every token of a batch stands, each [B, T]; padding is a row of its own, without targets.
 
     Attributes:
         segment: Number of its row within the batch; several rows of a packed sequence are several segments.
         position: Its place in that row, 0 for the first token.
-        inside: False for padding.
     """
 
     segment: Tensor
     position: Tensor
-    inside: Tensor
 
 
 def row_keys(tokens: Tensor, labels: Tensor, places: Places, segments: int) -> Tensor:
@@ -50,9 +48,8 @@ def row_keys(tokens: Tensor, labels: Tensor, places: Places, segments: int) -> T
     """
     labels = labels.masked_fill(places.position == 0, IGNORE_INDEX)
     mixed = _mix(_mix(tokens.long() + (places.position << 32)) ^ _mix(labels.long() - IGNORE_INDEX))
-    mixed = mixed.masked_fill(~places.inside, 0).reshape(-1)
     keys = torch.zeros(segments, dtype=torch.int64, device=tokens.device)
-    keys.index_add_(0, places.segment.reshape(-1), mixed)
+    keys.index_add_(0, places.segment.reshape(-1), mixed.reshape(-1))
     return keys.masked_fill_(keys == NO_ROW, 1)
 
 
@@ -78,16 +75,14 @@ def places_of(batch: Mapping[str, Any]) -> Places:
     tokens = batch["input_ids"]
     steps = torch.arange(tokens.size(1), device=tokens.device)
     begins = (steps == 0).repeat(tokens.size(0), 1)
-    inside = torch.ones_like(begins)
     positions, mask = batch.get("position_ids"), batch.get("attention_mask")
     if positions is not None and positions.dim() == 2:
         begins = begins | (positions == 0)
     if mask is not None and mask.dim() == 2:
         begins = begins | F.pad(mask[:, 1:] != mask[:, :-1], (1, 0), value=True)
-        inside = mask != 0
     segment = begins.reshape(-1).cumsum(0).view_as(begins) - 1
     started = torch.where(begins, steps, torch.zeros_like(steps)).cummax(dim=1).values
-    return Places(segment, steps - started, inside)
+    return Places(segment, steps - started)
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -49,10 +49,11 @@ class LedgerKeeper(TrainerCallback):
             write_account(Path(args.output_dir), self.decisions)
         if self.watch.ledger is None:
             return
-        self.watch.ledger = Ledger.empty(self.table.keys, self.table.targets)
         folder = self.resume_from()
         if state.global_step and folder and args.process_index == 0:
-            self.watch.ledger = self._read_parts(Path(folder))
+            self.watch.start(self._read_parts(Path(folder)))
+        else:
+            self.watch.start(Ledger.empty(self.table.keys, self.table.targets))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Enter the step."""

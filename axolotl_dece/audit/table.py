@@ -53,9 +53,7 @@ class RowTokens:
 
     def keys(self) -> NDArray[np.int64]:
         """Key of every row, as a batch would give it."""
-        places = Places(
-            torch.from_numpy(self.segment), torch.from_numpy(self.position), torch.ones(len(self.tokens)).bool()
-        )
+        places = Places(torch.from_numpy(self.segment), torch.from_numpy(self.position))
         tokens, labels = torch.tensor(self.tokens).long(), torch.tensor(self.labels).long()
         found: NDArray[np.int64] = row_keys(tokens, labels, places, len(self.start) - 1).numpy()
         return found

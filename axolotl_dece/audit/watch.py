@@ -36,14 +36,22 @@ class RowWatch:
         self.ledger = ledger
         self._trusted = torch.tensor(sorted(trusted), dtype=torch.int64)
         self._epoch = epoch
+        self._step_epoch = 0
         self._expected: deque[Tensor] = deque()
         self._arrived: list[tuple[Tensor, Tensor]] = []
         self._copied: torch.cuda.Event | None = None
         if ledger is not None:
             objective.observe = self._observe
 
+    def start(self, ledger: Ledger | None) -> None:
+        """Begin training with `ledger`, and forget an earlier attempt."""
+        self.ledger = ledger
+        self._arrived = []
+
     def begin_step(self, batches: Sequence[Mapping[str, Any]]) -> None:
         """Find the rows of the micro-batches of an optimiser step before it runs."""
+        self.end_step()  # the leftovers of an epoch that the trainer never took a step on
+        self._step_epoch = self._epoch()
         keys = [target_keys(batch) for batch in batches]
         if self.ledger is not None:
             self._expected = deque(keys)
@@ -69,7 +77,7 @@ class RowWatch:
             self._copied.synchronize()
         keys, shares = (torch.cat(parts).numpy() for parts in zip(*arrived, strict=True))
         known = keys != NO_ROW
-        self.ledger.fold(keys[known], shares[known], self._epoch())
+        self.ledger.fold(keys[known], shares[known], self._step_epoch)
 
 
 def sigma_when_sure(mixture: Mixture) -> float:

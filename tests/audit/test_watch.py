@@ -111,3 +111,25 @@ def test_evaluation_between_steps_is_not_entered(fitted: dict[str, torch.Tensor]
     watch.end_step()
     assert watch.ledger is not None
     assert watch.ledger.visits.max() == 1
+
+
+def test_leftovers_of_an_epoch_belong_to_it(fitted: dict[str, torch.Tensor]) -> None:
+    """With packing the trainer may end an epoch without a step on its last micro-batches."""
+    keeper = keeper_on(fitted, fused=False)
+    watch, _ = watch_on(keeper, [])
+    run_step(keeper, 4)
+    watch._epoch = lambda: 1
+    run_step(keeper, 4)
+    watch.end_step()
+    assert watch.ledger is not None
+    assert (watch.ledger.visits.max(), watch.ledger.first_epoch.max(), watch.ledger.last_epoch.max()) == (2, 0, 1)
+
+
+def test_a_second_attempt_starts_with_nothing(fitted: dict[str, torch.Tensor]) -> None:
+    keeper = keeper_on(fitted, fused=False)
+    watch, table = watch_on(keeper, [])
+    run_step(keeper, 4)
+    watch.start(Ledger.empty(table.keys, table.targets))
+    watch.end_step()
+    assert watch.ledger is not None
+    assert watch.ledger.visits.max() == 0
