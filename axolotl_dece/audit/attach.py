@@ -52,8 +52,8 @@ def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> li
     ]
     if trusted:
         said.append(
-            f"{trusted} trusted rows train with alpha = 1; torch's operations compute the loss of this run, because the "
-            "Triton kernel has one alpha for a batch"
+            f"{trusted} trusted rows train with alpha = 1; torch's operations compute the loss of this run, "
+            "because the Triton kernel has one alpha for a batch"
         )
     return said
 
