@@ -66,7 +66,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def run_pair(folder: Path, engine: str, function: Callable[..., Any], *args: Any, timeout: float = 300) -> None:
+def run_pair(folder: Path, engine: str, function: Callable[..., Any], *args: Any, timeout: float = 550) -> None:
     """Run `function(*args)` on two ranks under `engine`, with logs in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
