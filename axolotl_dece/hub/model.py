@@ -94,7 +94,6 @@ def _set_metadata(card: Any, facts: Facts, name: str) -> None:
     data.eval_results = (others + eval_results(facts)) or None
     # `model-index` takes its name from here; without a result the hub refuses it
     data.model_name = (data.model_name or name) if data.eval_results else None
-    data.pop("model-index", None)
 
 
 def _names_a_path(tag: str) -> bool:
