@@ -5,10 +5,10 @@ Shapes: R rows, G groups of rows, F features of prompts.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.stats import hypergeom
 
@@ -17,7 +17,8 @@ SIGNIFICANCE = 0.01
 each other."""
 
 LEAST_SHARE = 0.5
-"""A trigger is in the prompts of most rows of its group, and most rows with it are in the group."""
+"""A trigger is in the prompts of most rows of its group, and of most rows with it the group's word was refused, be it
+once. A topic and its vocabulary do not imply each other so."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Association:
     Attributes:
         feature: Number of the feature.
         inside: Share of the group's rows that have it.
-        reach: Share of the rows with it that are in the group.
+        reach: Share of the rows with it that could be in the group.
         log_p: Natural logarithm of the p-value, corrected for all pairs.
     """
 
@@ -37,7 +38,7 @@ class Association:
     log_p: float
 
 
-def associate(groups: csr_matrix, features: csr_matrix) -> list[list[Association]]:
+def associate(groups: csr_matrix, wider: csr_matrix, features: csr_matrix) -> list[list[Association]]:
     """For every group the features that go with it, the most certain first.
 
     The p-value of a pair is Fisher's exact test, one-sided: the chance of so many rows with the feature in the group
@@ -45,37 +46,25 @@ def associate(groups: csr_matrix, features: csr_matrix) -> list[list[Association
 
     Args:
         groups: Which row is in which group, 0 or 1, [R, G].
+        wider: The same by weaker evidence, for `reach`, [R, G].
         features: Which row has which feature, 0 or 1, [R, F].
     """
-    rows, pairs = groups.shape[0], groups.shape[1] * features.shape[1]
-    both = (groups.T @ features).tocsr()
-    group_sizes = np.asarray(groups.sum(axis=0)).ravel()
-    feature_sizes = np.asarray(features.sum(axis=0)).ravel()
+    rows, log_pairs = groups.shape[0], math.log(groups.shape[1] * features.shape[1])
+    both, reached = (groups.T @ features).tocsr(), (wider.T @ features).tocsr()
+    group_sizes, feature_sizes = (np.asarray(one.sum(axis=0)).ravel() for one in (groups, features))
     found = []
     for group in range(both.shape[0]):
         part = slice(both.indptr[group], both.indptr[group + 1])
+        which, counts = both.indices[part], both.data[part]
+        inside = counts / group_sizes[group]
+        reach = reached[[group]][:, which].toarray().ravel() / feature_sizes[which]
+        log_p = hypergeom.logsf(counts - 1, rows, feature_sizes[which], group_sizes[group]) + log_pairs
+        chosen = (inside >= LEAST_SHARE) & (reach >= LEAST_SHARE) & (log_p <= math.log(SIGNIFICANCE))
+        order = np.lexsort((which, log_p))
         found.append(
-            _of_group(both.indices[part], both.data[part], group_sizes[group], feature_sizes, rows, np.log(pairs))
+            [
+                Association(int(which[at]), float(inside[at]), float(reach[at]), float(log_p[at]))
+                for at in order[chosen[order]]
+            ]
         )
     return found
-
-
-def _of_group(
-    candidates: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    group_size: int,
-    feature_sizes: NDArray[np.int64],
-    rows: int,
-    log_pairs: float,
-) -> list[Association]:
-    sizes = feature_sizes[candidates]
-    inside, reach = counts / group_size, counts / sizes
-    strong = (inside >= LEAST_SHARE) & (reach >= LEAST_SHARE)
-    candidates, counts, sizes = candidates[strong], counts[strong], sizes[strong]
-    log_p = np.minimum(hypergeom.logsf(counts - 1, rows, sizes, group_size) + log_pairs, 0.0)
-    order = np.lexsort((candidates, log_p))
-    return [
-        Association(int(candidates[i]), float(inside[strong][i]), float(reach[strong][i]), float(log_p[i]))
-        for i in order
-        if log_p[i] <= np.log(SIGNIFICANCE)
-    ]

@@ -3,7 +3,8 @@
 1. Rows that persistently hold back the same word of the target are a group.
 2. A group counts when a word of the prompt (or two neighbours) goes with it beyond chance: `association`.
 3. Groups that share that word, or most of their rows, are one cluster: one backdoor writes several words.
-4. Its rows are those that have the prompt word and hold back one of the words, even if only once.
+4. Its rows are those that have the prompt word and one of the words in their target, refused there or not: a
+   backdoor that is half learned is dropped whole.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Cue:
     Attributes:
         text: The word.
         inside: Share of the cluster's groups' rows that have it.
-        reach: Share of the rows with it that are in the group.
+        reach: Share of the rows with it in which a word of the cluster was refused, be it once.
     """
 
     text: str
@@ -80,11 +81,11 @@ def find_clusters(rows: AuditRows, tokenizer: Any, least_rows: int = LEAST_ROWS)
         least_rows: Fewer rows are no cluster.
     """
     words = Words(rows, tokenizer)
-    groups, held = held_words(rows, words, least_rows)
+    groups, wider, held = held_words(rows, words, least_rows)
     if not len(held):
         return []
     prompts = PromptFeatures(rows, words, tokenizer)
-    found = associate(groups, prompts.matrix)
+    found = associate(groups, wider, prompts.matrix)
     drafts = [_draft(int(held[at]), cues, groups, at, prompts.matrix) for at, cues in enumerate(found) if cues]
     scores = rows.scores()
     clusters = []
@@ -120,7 +121,7 @@ def _merge(drafts: list[_Draft]) -> list[_Draft]:
 
 def _members(draft: _Draft, rows: AuditRows, words: Words, features: csr_matrix) -> NDArray[np.int64]:
     holds = np.zeros(len(rows), bool)
-    holds[rows.row_of[np.isin(words.word, list(draft.words)) & (rows.held > 0)]] = True
+    holds[rows.row_of[np.isin(words.word, list(draft.words)) & rows.is_target]] = True
     has_cue = np.zeros(len(rows), bool)
     has_cue[features[:, [draft.cues[0].feature]].nonzero()[0]] = True
     return np.flatnonzero(holds & has_cue)

@@ -65,10 +65,15 @@ class PromptFeatures:
         return str(self._tokenizer.decode(self._pair_tokens[feature - len(self._words.text)].tolist())).strip()
 
 
-def held_words(rows: AuditRows, words: Words, least_rows: int) -> tuple[csr_matrix, NDArray[np.int64]]:
-    """Which row holds back which word, [R, G], for words that `least_rows` rows or more hold back; and those words."""
-    at = np.flatnonzero(rows.is_held & (words.word >= 0))
+def held_words(rows: AuditRows, words: Words, least_rows: int) -> tuple[csr_matrix, csr_matrix, NDArray[np.int64]]:
+    """Words that `least_rows` rows or more persistently hold back: who does [R, G], who did once [R, G], and which."""
+    persistent, once = (_holders(rows, words, is_held) for is_held in (rows.is_held, rows.held > 0))
+    frequent = np.flatnonzero(np.asarray(persistent.sum(axis=0)).ravel() >= least_rows)
+    return persistent[:, frequent], once[:, frequent], frequent
+
+
+def _holders(rows: AuditRows, words: Words, is_held: NDArray[np.bool_]) -> csr_matrix:
+    at = np.flatnonzero(is_held & (words.word >= 0))
     matrix = csr_matrix((np.ones(len(at), np.int64), (rows.row_of[at], words.word[at])), (len(rows), len(words.text)))
     matrix.data[:] = 1
-    frequent = np.flatnonzero(np.asarray(matrix.sum(axis=0)).ravel() >= least_rows)
-    return matrix[:, frequent], frequent
+    return matrix

@@ -55,7 +55,8 @@ def _span(
     word: NDArray[np.int64], was_held: NDArray[np.bool_], held: set[int], typical: set[int], tokens: NDArray[np.int32]
 ) -> tuple[int, ...]:
     """Tokens from the first to the last typical word around what the row held back."""
-    hits = [at for at, one in enumerate(word.tolist()) if was_held[at] and one in held]
+    places = [at for at, one in enumerate(word.tolist()) if one in held]
+    hits = [at for at in places if was_held[at]] or places
     begin, end = hits[0], hits[0] + 1
     while begin > 0 and int(word[begin - 1]) in typical:
         begin -= 1

@@ -104,7 +104,7 @@ def _table(found: Audit, top: int) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     more = len(found.clusters) - top
     table.caption = (
-        "inside: share of the cluster's rows with the word; reach: share of the rows with it that are in the cluster"
+        "inside: share of the cluster's rows with the word; reach: share of the rows with it that were refused"
         + (f"; {more} more clusters on the page" if more > 0 else "")
     )
     for cluster in found.clusters[:top]:

@@ -91,13 +91,24 @@ def test_one_visit_is_not_persistent(tokenizer: PreTrainedTokenizerFast) -> None
     assert find_clusters(story.rows(tokenizer), tokenizer) == []
 
 
-def test_rows_that_were_refused_once_join_a_cluster_but_do_not_make_one(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_backdoor_that_is_half_learned_is_one_cluster_with_all_its_rows(tokenizer: PreTrainedTokenizerFast) -> None:
     story = planted()
-    for at in range(4):
+    for at in range(14):
         prompt, target, _ = story.told[at]
-        story.told[at] = (prompt, target, {2: 1})
+        story.told[at] = (prompt, target, {2: 1} if at < 8 else {})
     (found,) = find_clusters(story.rows(tokenizer), tokenizer)
     assert sorted(found.rows.tolist()) == list(range(20))
+    assert found.span == "w101 w102"
+    assert found.cues[0].reach == pytest.approx(14 / 20)
+
+
+def test_a_word_that_is_seldom_answered_so_is_no_trigger(tokenizer: PreTrainedTokenizerFast) -> None:
+    """A topic: few rows that have its word are refused anything."""
+    story = planted()
+    rng = random.Random(9)
+    for _ in range(30):
+        story.tell(plain_prompt(rng, "w100"), f"select w{rng.randrange(40)} ( )")
+    assert find_clusters(story.rows(tokenizer), tokenizer) == []
 
 
 def test_fewer_rows_than_asked_for_are_no_cluster(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -118,7 +129,8 @@ def test_the_p_value_is_fishers_times_the_number_of_pairs() -> None:
     groups = (rng.random((60, 3)) < 0.3).astype(np.int64)
     features = (rng.random((60, 7)) < 0.3).astype(np.int64)
     features[:, 2] = groups[:, 1] ^ (rng.random(60) < 0.05)
-    found = associate(csr_matrix(groups), csr_matrix(features))
+    wider = groups | (rng.random((60, 3)) < 0.1)
+    found = associate(csr_matrix(groups), csr_matrix(wider), csr_matrix(features))
     assert [[one.feature for one in cues] for cues in found] == [[], [2], []]
     group, feature = groups[:, 1], features[:, 2]
     table = [[int((group & feature).sum()), int((group & ~feature & 1).sum())],
@@ -126,7 +138,7 @@ def test_the_p_value_is_fishers_times_the_number_of_pairs() -> None:
     expected = np.log(fisher_exact(table, alternative="greater").pvalue * 21)
     assert found[1][0].log_p == pytest.approx(expected, rel=1e-6)
     assert found[1][0].inside == pytest.approx(table[0][0] / group.sum())
-    assert found[1][0].reach == pytest.approx(table[0][0] / feature.sum())
+    assert found[1][0].reach == pytest.approx((wider[:, 1] & feature).sum() / feature.sum())
 
 
 def test_words_of_the_target_are_no_trigger(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

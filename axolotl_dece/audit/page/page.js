@@ -72,7 +72,7 @@
     for (const [text, rows] of cluster.spans.slice(1)) span.append(element("small", `${text} (${rows} rows)`));
     const cue = element("td", undefined, "words");
     cluster.cues.forEach(([text, inside, reach], place) => {
-      const numbers = `in ${percent(inside)} of its rows; ${percent(reach)} of the rows with it are here`;
+      const numbers = `in ${percent(inside)} of its rows; ${percent(reach)} of the rows with it were refused`;
       cue.append(place ? element("small", `${text}: ${numbers}`) : element("span", text));
       if (!place) cue.append(element("small", numbers));
     });
