@@ -233,7 +233,7 @@ def dece_rows_kernel(
     if target.numel() == 0:
         return loss, ce, sigma
     hardware = hardware or _hardware(logits.device)
-    constants = launch_constants(mixture, logits.size(1), hardware)
+    constants = launch_constants(mixture, logits.size(1), hardware, logits.dtype)
     block = min(MAX_BLOCK, triton.next_power_of_2(logits.size(1)))
     with _on(logits.device):
         dece_rows[(target.numel(),)](
@@ -271,7 +271,7 @@ def multiply_rows_kernel(rows: Tensor, factor: Tensor) -> None:
     torch.autograd.graph.increment_version(rows)
 
 
-def launch_constants(mixture: Mixture, classes: int, hardware: str) -> dict[str, Any]:
+def launch_constants(mixture: Mixture, classes: int, hardware: str, dtype: torch.dtype) -> dict[str, Any]:
     """The numbers and branches of `dece_rows`, in double precision until they are passed."""
     if isinstance(mixture.alpha, Tensor):
         raise ValueError("the kernel takes one alpha for all rows; a tensor of them goes through loss.rows")
@@ -280,6 +280,8 @@ def launch_constants(mixture: Mixture, classes: int, hardware: str) -> dict[str,
     linear, smoothed = alpha == 1.0 and floor == 0.0, smoothing > 0.0
     least = 1.0 if linear or not smoothed else alpha * floor + (1.0 - alpha) * q_rest
     ratio = alpha / least if smoothed else 1.0
+    # more factors would take more than 64 registers on AMD
+    most = 4 if hardware != "amd" else 1 if dtype == torch.float32 else 2
     return {
         "alpha": alpha,
         "floor": floor,
@@ -293,8 +295,7 @@ def launch_constants(mixture: Mixture, classes: int, hardware: str) -> dict[str,
         "SMOOTHED": smoothed,
         "LINEAR": linear,
         "FLOORED": floor > 0.0,
-        # four factors would take more than 64 registers there
-        "PRODUCT": min(longest_product(ratio), 2 if hardware == "amd" else 4),
+        "PRODUCT": min(longest_product(ratio), most),
     }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -20,6 +21,7 @@ from axolotl_dece.loss.mixture import Mixture
 
 NVIDIA = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 POINTERS = {"logits": None, "target": "i64", "loss": "fp32", "ce": "fp32", "sigma": "fp32", "scale": "fp32"}
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 INTEGERS = {"row_stride": "i64", "classes": "i32", "ignore_index": "i32"}
 
 
@@ -41,7 +43,7 @@ class MachineCode:
 def compile_kernel(arch: int | str, dtype: str, mixture: Mixture, classes: int = 151_936) -> MachineCode:
     """Build `dece_rows` as it is launched for `classes` that divide by 16, in `dtype`, for an NVIDIA or AMD `arch`."""
     hardware = "amd" if isinstance(arch, str) else "nvidia"
-    values = kernel.launch_constants(mixture, classes, hardware)
+    values = kernel.launch_constants(mixture, classes, hardware, DTYPES[dtype])
     fixed = {name: value for name, value in values.items() if name.isupper()}
     fixed |= {"GRADIENT": True, "SCALED": True, "BLOCK": kernel.MAX_BLOCK, "HARDWARE": hardware}
     names = kernel.dece_rows.arg_names

@@ -161,6 +161,7 @@ def test_lora_on_the_head() -> None:
 
 def test_a_head_saved_with_the_adapter() -> None:
     fused = check_equal(lora(make_model("Llama"), target_modules=["q_proj"], modules_to_save=["lm_head"]))
+    assert type(fused.head) is nn.Linear, "the trained copy itself, which takes the fast way"
     assert fused.head.weight.requires_grad
 
 
@@ -282,6 +283,24 @@ def test_while_training_no_logits_leave_the_model() -> None:
     drop_logits(other)
     assert other(**make_batch()).logits is None
     assert other.eval()(**make_batch()).logits.shape == (3, 13, VOCAB)
+
+
+def test_only_labels_that_line_up_with_the_positions_reach_the_head() -> None:
+    model = make_model("Llama")
+    fused = fuse(model)
+    batch = make_batch()
+    shifted = torch.nn.functional.pad(batch["labels"], (0, 1), value=-100)[:, 1:]
+    outputs = model(
+        input_ids=batch["input_ids"], labels=batch["labels"], logits_to_keep=4, shift_labels=shifted[:, -4:]
+    )
+    outputs.loss.backward()
+    assert (fused.passes, fused.objective.calls) == (1, 1)
+    other = make_model("Llama")
+    fused = fuse(other)
+    keep = torch.arange(9, 13)
+    with pytest.raises((RuntimeError, ValueError, IndexError)):
+        other(**batch, logits_to_keep=keep).loss.backward()
+    assert fused.passes == 0
 
 
 def test_an_unknown_transform_of_the_logits_stops_the_run() -> None:

@@ -48,4 +48,4 @@ def test_it_builds_for_every_device_without_spills_and_within_its_budget(
     assert code.spills == 0
     assert code.registers <= 64, "1024 threads share the 65,536 registers of an SM"
     # 10 is less than any kernel can do with two sweeps: the loops were really found
-    assert 10 < code.per_logit <= (32 if mixture in NO_SECOND_SWEEP else 45)
+    assert 10 < code.per_logit <= (34 if mixture in NO_SECOND_SWEEP else 45)
