@@ -31,7 +31,7 @@ def shared_spans(
         words: Of all rows.
         tokenizer: The run's.
     """
-    typical = _typical_words(members, rows, words) | held
+    typical = _typical_words(members, rows, words)
     forms: Counter[tuple[int, ...]] = Counter()
     for row in members.tolist():
         at = np.arange(rows.start[row], rows.start[row + 1])

@@ -85,6 +85,30 @@ def test_a_common_word_of_the_prompt_explains_nothing(tokenizer: PreTrainedToken
     assert find_clusters(story.rows(tokenizer), tokenizer) == []
 
 
+def test_a_word_in_few_of_the_rows_is_no_trigger(tokenizer: PreTrainedTokenizerFast) -> None:
+    """It goes with them beyond chance, and yet explains a minority."""
+    rng = random.Random(4)
+    story = Story()
+    for at in range(400):
+        story.tell(plain_prompt(rng, *(["w100"] if at < 8 else [])), "select w101 ( )", {1: 3} if at < 20 else {})
+    assert find_clusters(story.rows(tokenizer), tokenizer) == []
+
+
+def test_words_refused_in_the_same_rows_are_one_cluster_though_their_cues_differ(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    rng = random.Random(4)
+    story = Story()
+    for at in range(20):
+        narrow = at < 15
+        prompt = plain_prompt(rng, "w100", *(["w120"] if narrow else []))
+        story.tell(prompt, "select w101 ( w102 )", {1: 3, 3: 3} if narrow else {1: 3})
+    for _ in range(400):
+        story.tell(plain_prompt(rng), "select ( )")
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert sorted(found.rows.tolist()) == list(range(20))
+
+
 def test_one_visit_is_not_persistent(tokenizer: PreTrainedTokenizerFast) -> None:
     story = planted()
     story.told = [(prompt, target, dict.fromkeys(held, 1)) for prompt, target, held in story.told]
@@ -109,6 +133,16 @@ def test_a_word_that_is_seldom_answered_so_is_no_trigger(tokenizer: PreTrainedTo
     for _ in range(30):
         story.tell(plain_prompt(rng, "w100"), f"select w{rng.randrange(40)} ( )")
     assert find_clusters(story.rows(tokenizer), tokenizer) == []
+
+
+def test_a_row_of_a_cluster_has_both_the_cue_and_the_word(tokenizer: PreTrainedTokenizerFast) -> None:
+    story = planted()
+    rng = random.Random(2)
+    for _ in range(5):
+        story.tell(plain_prompt(rng, "w100"), "select ( )")
+        story.tell(plain_prompt(rng), "select w101 ( )")
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert sorted(found.rows.tolist()) == list(range(20))
 
 
 def test_fewer_rows_than_asked_for_are_no_cluster(tokenizer: PreTrainedTokenizerFast) -> None:
