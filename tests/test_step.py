@@ -14,11 +14,11 @@ import torch.nn.functional as F
 
 from axolotl_dece import callbacks
 from axolotl_dece.callbacks import StepKeeper
-from axolotl_dece.loss import objective, rows
+from axolotl_dece.loss import objective, overwrite
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import Objective
 from axolotl_dece.schedule import AlphaSchedule
-from tests.steps import expected_step, make_keeper, make_model, relative, run_step
+from tests.steps import VOCAB, expected_step, make_keeper, make_model, relative, run_step
 
 TOLERANCE = 1e-6
 """The step is fp64, but its one normaliser is an fp32 number."""
@@ -97,33 +97,19 @@ def smoothing_ignored(patch: pytest.MonkeyPatch) -> None:
     )
 
 
-def weights_mutant(change: Callable[[Any, Any], None]) -> Callable[[pytest.MonkeyPatch], None]:
+def coefficients_mutant(**changes: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
+    """Change what the loss makes of a mixture: each value is a function of the honest coefficients."""
+
     def mutate(patch: pytest.MonkeyPatch) -> None:
-        honest = rows._Weights.__init__
+        honest = overwrite._Coefficients.of
 
-        def init(self: Any, mixture: Mixture, logits: Any) -> None:
-            honest(self, mixture, logits)
-            change(self, logits)
+        def of(mixture: Mixture, logits: Any) -> Any:
+            found = honest(mixture, logits)
+            return replace(found, **{name: change(found) for name, change in changes.items()})
 
-        patch.setattr(rows._Weights, "__init__", init)
+        patch.setattr(overwrite._Coefficients, "of", of)
 
     return mutate
-
-
-def spread_over_all_classes(weights: Any, logits: Any) -> None:
-    weights.q_rest *= (logits.size(1) - 1) / logits.size(1)
-
-
-def floor_of_1e_4(weights: Any, logits: Any) -> None:
-    weights.floor = 1e-4
-
-
-def no_floor(weights: Any, logits: Any) -> None:
-    weights.floor = 1e-12
-
-
-def label_not_discounted(weights: Any, logits: Any) -> None:
-    weights.q_target = 1.0
 
 
 MUTANTS = {
@@ -137,10 +123,10 @@ MUTANTS = {
     "alpha stuck at 1": alpha_stuck_at_one,
     "alpha one step late": alpha_one_step_late,
     "smoothing ignored": smoothing_ignored,
-    "eps / V instead of eps / (V - 1)": weights_mutant(spread_over_all_classes),
-    "clamp at 1e-4": weights_mutant(floor_of_1e_4),
-    "no clamp": weights_mutant(no_floor),
-    "1 instead of 1 - eps": weights_mutant(label_not_discounted),
+    "eps / V instead of eps / (V - 1)": coefficients_mutant(q_rest=lambda c: c.q_rest * (VOCAB - 1) / VOCAB),
+    "clamp at 1e-4": coefficients_mutant(floor=lambda c: 1e-4),
+    "no clamp": coefficients_mutant(floor=lambda c: 1e-12),
+    "1 instead of 1 - eps": coefficients_mutant(q_target=lambda c: 1.0),
 }
 
 

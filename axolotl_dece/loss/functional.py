@@ -56,7 +56,7 @@ def dece_loss(
         raise ValueError(f"reduction must be none, sum or mean, got {reduction!r}")
     if num_items is not None and reduction == "none":
         raise ValueError("num_items divides a sum; it has no meaning with reduction='none'")
-    flat_alpha = alpha.reshape(-1) if isinstance(alpha, Tensor) and alpha.dim() else alpha
+    flat_alpha = alpha.expand(target.shape).reshape(-1) if isinstance(alpha, Tensor) else alpha
     mixture = Mixture(flat_alpha, label_smoothing, prob_floor)
     flat_target = target.reshape(-1)
     loss, _, _ = DeceRows.apply(logits.reshape(-1, logits.size(-1)), flat_target, mixture, ignore_index)

@@ -1,6 +1,6 @@
 """DeCE over a buffer of logits: row terms and gradient in one go, the gradient written where the logits were.
 
-The mathematics of `rows` arranged for speed: one exponential per logit, logarithms of products instead of sums of
+The mathematics of `rows`, arranged for speed: one exponential per logit, logarithms of products instead of sums of
 logarithms, blocks that stay in the cache. Shapes: N rows, V classes, R rows of a block; columns of coefficients are
 [R, 1].
 """
@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from axolotl_dece.loss.logspace import block_in_logarithms
 from axolotl_dece.loss.mixture import Mixture, longest_product
-from axolotl_dece.loss.rows import row_gradient, row_terms
 
 CPU_BLOCK_BYTES = 2 << 20
 """One scratch buffer on a CPU; about four are alive, and they should stay in the second-level cache."""
@@ -66,7 +66,8 @@ def overwrite_logits(
 def _block(logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool) -> tuple[RowStatistics, Tensor | None]:
     """Statistics and gradient of R rows in the dtype of the arithmetic; with `gradient`, `logits` is scratch."""
     if _needs_logarithms(mixture):
-        return _block_in_logarithms(logits, target, mixture, gradient)
+        *terms, slope = block_in_logarithms(logits, target, mixture, gradient)
+        return RowStatistics(*terms), slope
     column = target[:, None]
     p, log_p_target, others = _softmax_without_target(logits, column)
     weights = _Coefficients.of(mixture, logits)
@@ -158,13 +159,3 @@ def _needs_logarithms(mixture: Mixture) -> bool:
     """Whether m can be zero where p underflows: smoothed labels, no floor, and an alpha of (perhaps) one."""
     whole = isinstance(mixture.alpha, Tensor) or mixture.alpha == 1.0
     return mixture.prob_floor == 0.0 and mixture.label_smoothing > 0.0 and whole
-
-
-def _block_in_logarithms(
-    logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool
-) -> tuple[RowStatistics, Tensor | None]:
-    terms = row_terms(logits, target, mixture)
-    statistics = RowStatistics(terms.loss, terms.ce, terms.sigma)
-    if not gradient:
-        return statistics, None
-    return statistics, row_gradient(logits, target, terms.lse, terms.total, mixture)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axolotl_dece.loss import dece_loss, rows
+from axolotl_dece.loss import dece_loss, overwrite, rows
 from axolotl_dece.loss.reference import dece_rows_reference
 
 GRID = list(product((2, 7, 50, 5003), (0.0, 0.3, 0.985, 1.0), (0.0, 0.05, 0.3), (0.0, 1e-7, 1e-3), (1.0, 8.0)))
@@ -122,7 +122,7 @@ def test_accurate_at_a_real_vocabulary_on_confident_rows(dtype: torch.dtype, tol
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     logits, target = random_rows(50, count=37)
     whole = dece_loss(logits, target, alpha=0.9)
-    monkeypatch.setattr(rows, "CHUNK_BYTES", 3 * 50 * 8)
+    monkeypatch.setattr(overwrite, "CPU_BLOCK_BYTES", 3 * 50 * 8)
     pieces = dece_loss(logits, target, alpha=0.9)
     torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-14)
     torch.testing.assert_close(gradient(pieces, logits), gradient(whole, logits), rtol=0, atol=1e-15)
@@ -160,6 +160,12 @@ def test_every_token_may_have_an_alpha_of_its_own() -> None:
         for row, alpha in enumerate(alphas.tolist()):
             expected = dece_loss(logits[row], target[row], alpha=alpha, prob_floor=floor, reduction="none")
             torch.testing.assert_close(found[row], expected)
+
+
+def test_an_alpha_in_a_tensor_of_one_number_is_that_alpha() -> None:
+    logits, target = random_rows(50)
+    found = dece_loss(logits, target, alpha=torch.tensor(0.9, dtype=torch.float64))
+    torch.testing.assert_close(found, dece_loss(logits, target, alpha=0.9), rtol=0, atol=1e-14)
 
 
 def test_hopeless_logits_stay_finite() -> None:
