@@ -11,13 +11,17 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check docs release format clean
+.PHONY: demo test benchmark check docs release format clean
 
 demo: $(READY)
 	$(BIN)/python -m axolotl_dece.demo
 
+# A process per core, a file to each: most tests are single-threaded.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+benchmark: $(READY)
+	$(BIN)/python -m pytest tests/benchmarks -m benchmark
 
 check: $(READY)
 	$(BIN)/ruff check .

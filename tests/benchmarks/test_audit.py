@@ -20,6 +20,7 @@ from axolotl_dece.audit.watch import RowWatch
 from axolotl_dece.loss.eligible import use_fused_head
 from tests.steps import make_keeper, run_step
 
+pytestmark = pytest.mark.benchmark
 SHAPES = {
     # about 0.1 M parameters, 16 rows of 32 tokens: the demo, where a step is so small that nothing is cheap
     "demo": (320, 64, 2, 16, 32),

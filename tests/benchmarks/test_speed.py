@@ -11,12 +11,12 @@ import torch
 from axolotl_dece.benchmark.measure import Shape, measure
 from axolotl_dece.loss.mixture import Mixture
 
+pytestmark = pytest.mark.benchmark
 SHAPE = Shape(tokens=2048, vocab=32_000, hidden=512, dtype=torch.float32)
 NAMES = ("DeCE, fused head", "DeCE as the formula is written", "Hugging Face (fp32 logits)")
 ROUNDS = 4
 
 
-@pytest.mark.slow
 def test_the_fused_head_costs_less_than_full_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     from axolotl_dece.benchmark import measure as module
 
