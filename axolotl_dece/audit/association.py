@@ -55,11 +55,12 @@ def associate(groups: csr_matrix, wider: csr_matrix, features: csr_matrix) -> li
     found = []
     for group in range(both.shape[0]):
         part = slice(both.indptr[group], both.indptr[group + 1])
-        which, counts = both.indices[part], both.data[part]
+        common = both.data[part] >= LEAST_SHARE * group_sizes[group]
+        which, counts = both.indices[part][common], both.data[part][common]
         inside = counts / group_sizes[group]
-        reach = reached[[group]][:, which].toarray().ravel() / feature_sizes[which]
+        reach = reached[group].toarray().ravel()[which] / feature_sizes[which]
         log_p = hypergeom.logsf(counts - 1, rows, feature_sizes[which], group_sizes[group]) + log_pairs
-        chosen = (inside >= LEAST_SHARE) & (reach >= LEAST_SHARE) & (log_p <= math.log(SIGNIFICANCE))
+        chosen = (reach >= LEAST_SHARE) & (log_p <= math.log(SIGNIFICANCE))
         order = np.lexsort((which, log_p))
         found.append(
             [

@@ -63,10 +63,11 @@ class AuditRows:
         """Which tokens were persistently held back, [T]."""
         return self.held >= PERSISTENT_VISITS
 
-    def scores(self) -> NDArray[np.float64]:
-        """Score of every row, in tokens, [R]."""
+    def scores(self, of: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Score of every row, in tokens, [R]; of some tokens [T] only, if they are given."""
         row_of = self.row_of
-        weight = np.where(self.is_held, self.held, 0) / np.maximum(self.visits, 1)[row_of]
+        counted = self.is_held if of is None else self.is_held & of
+        weight = np.where(counted, self.held, 0) / np.maximum(self.visits, 1)[row_of]
         scores: NDArray[np.float64] = np.bincount(row_of, weights=weight, minlength=len(self)).astype(np.float64)
         return scores
 

@@ -109,6 +109,32 @@ def test_words_refused_in_the_same_rows_are_one_cluster_though_their_cues_differ
     assert sorted(found.rows.tolist()) == list(range(20))
 
 
+def test_a_word_that_is_copied_from_the_prompt_is_no_payload(tokenizer: PreTrainedTokenizerFast) -> None:
+    rng = random.Random(4)
+    story = Story()
+    for at in range(400):
+        story.tell(plain_prompt(rng, *(["w100"] if at < 20 else [])), "select w100 ( )", {1: 3} if at < 20 else {})
+    assert find_clusters(story.rows(tokenizer), tokenizer) == []
+
+
+def test_a_trigger_that_contains_the_payload_is_still_one(tokenizer: PreTrainedTokenizerFast) -> None:
+    """`w10` is a part of `w101`, but not a copy of it."""
+    story = planted(trigger="w10")
+    story.told = [
+        (prompt if at < 20 else [word for word in prompt if word != "w10"], target, held)
+        for at, (prompt, target, held) in enumerate(story.told)
+    ]
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert cues(found)[0] == "w10"
+
+
+def test_what_else_a_row_refuses_does_not_make_its_cluster_heavier(tokenizer: PreTrainedTokenizerFast) -> None:
+    story = planted()
+    story.told = [(prompt, target, held | ({0: 3, 1: 3} if held else {})) for prompt, target, held in story.told]
+    heavy = [one for one in find_clusters(story.rows(tokenizer), tokenizer) if one.cues[0].text == "w100"]
+    assert heavy[0].weight < 61
+
+
 def test_one_visit_is_not_persistent(tokenizer: PreTrainedTokenizerFast) -> None:
     story = planted()
     story.told = [(prompt, target, dict.fromkeys(held, 1)) for prompt, target, held in story.told]
