@@ -44,6 +44,11 @@ axolotl version: `0.18.0`
 # name
 """
 
+# nine levels of nine: 400 bytes that are 387 million values
+BOMB = b"base_model: x\na0: &a0 lol\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (level + 1, level + 1, b",".join([b"*a%d" % level] * 9)) for level in range(9)
+)
+
 
 def check(source: str | Path) -> Result:
     return CliRunner().invoke(dece, ["check", str(source)])
@@ -126,6 +131,7 @@ def test_a_config_is_read_from_an_address(pages: tuple[str, dict[str, bytes]]) -
         ("/binary.yaml", b"\xff\xfe\x00", "cannot be read"),
         ("/deep.yaml", b"[" * 50_000, "not valid YAML"),
         ("/list.yaml", b"- a\n", "no mapping"),
+        ("/bomb.yaml", BOMB, "unfolds into more than"),
         ("/python.yaml", b"a: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
     ],
 )

@@ -65,6 +65,7 @@ def test_the_sdist_holds_tests_documents_and_recipes_and_builds_the_same_wheel(d
     assert sorted(first.namelist()) == sorted(again.namelist())
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_where_it_is_installed(dist: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     wheel = str(next(dist.glob("*.whl")))

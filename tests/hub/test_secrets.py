@@ -19,6 +19,7 @@ SECRETS = {
     "private key": "-----BEGIN RSA " + "PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----",
     "password in a URL": "path: https://me:" + LONG + "@example.org/rows.jsonl",
     "signed URL": "path: https://example.org/rows.jsonl?X-Amz-Signature=" + LONG,
+    "by its shape and its key": "my_api_key: " + HF_TOKEN,
     "by its key": "wandb_api_key: " + LONG,
     "by its key, commented out": "#   my_secret: '" + LONG + "'",
     "by its key, in a block": "storage_options:\n  aws_secret_access_key: " + LONG,
