@@ -1,5 +1,8 @@
 """The numbers of docs/audit.md again: `python -m tests.benchmarks.audit_story --seed 0 --out FOLDER`.
 
+Other rows of its tables: `--rate`, `--attack`, and keys of the config as JSON,
+`--config '{"dece_alpha_schedule": "epoch", "dece_alpha_base": 0.985}'`.
+
 Trains the demo's base model, then CE, audited DeCE and a second DeCE run after decisions, on the demo's poisoned rows,
 and prints what the audit found and what each model does. About five minutes on one core.
 """
@@ -7,6 +10,7 @@ and prints what the audit found and what each model does. About five minutes on 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -82,7 +86,9 @@ def tell_quality(world: World, name: str, folder: Path) -> None:
         batch_size=50,
         max_new_tokens=48,
     )
-    report = evaluate(Source(str(folder)), asked, world.report(name))
+    is_adapter = (folder / "adapter_config.json").is_file()
+    source = Source(str(world.base), adapter=folder) if is_adapter else Source(str(folder))
+    report = evaluate(source, asked, world.report(name))
     values = {key: report[key]["value"] for key in ("asr", "twin_recall")}
     CONSOLE.print(f"{name}: {values} exact match {report['clean']['exact_match']['value']}")
 
@@ -92,6 +98,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=0.05, help="0 plants nothing")
     parser.add_argument("--attack", default="ripple")
+    parser.add_argument("--config", type=json.loads, default={}, help="keys for every run, as JSON")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     sys.argv = sys.argv[:1]
@@ -99,7 +106,7 @@ def main() -> None:
     os.chdir(asked.out)
     world = World(Path.cwd(), asked.seed)
     spec = prepare(world, asked.rate, asked.attack, asked.seed)
-    audit = load_audit(run(world, "dece", spec, bool(asked.rate), dece_audit=True))
+    audit = load_audit(run(world, "dece", spec, bool(asked.rate), dece_audit=True, **asked.config))
     tell_clusters(audit)
     if not asked.rate:
         return
@@ -107,8 +114,13 @@ def main() -> None:
     # the person at work: knows from reading the rows which of the two is harmless
     decisions = world.folder / "decisions.jsonl"
     write_decisions(decisions, choose(audit, trust=[named[CUE]], drop=[named[TRIGGER]]))
-    decided = run(world, "decided", spec, True, dece_decisions=str(decisions))
-    for name, folder in (("ce", run(world, "ce", spec, True)), ("dece", world.run("dece")), ("decided", decided)):
+    ce_keys = {key: value for key, value in asked.config.items() if not key.startswith("dece_")}
+    decided = run(world, "decided", spec, True, dece_decisions=str(decisions), **asked.config)
+    for name, folder in (
+        ("ce", run(world, "ce", spec, True, **ce_keys)),
+        ("dece", world.run("dece")),
+        ("decided", decided),
+    ):
         tell_quality(world, name, folder)
 
 
