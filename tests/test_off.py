@@ -73,9 +73,19 @@ def test_refused_before_training_begins(workspace: Path, changes: dict[str, Any]
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_taken_away_in_the_middle_stops_the_run_at_that_step(workspace: Path) -> None:
-    config = base_config(workspace, plugins=[OURS, "tests.plugins.TakeTheLossAway"])
-    with pytest.raises(RuntimeError, match="step 3: the loss of axolotl-dece was called 0 times for 1 micro-batches"):
+@pytest.mark.parametrize(
+    ("fused", "message"),
+    [
+        (False, "step 3: the loss of axolotl-dece was called 0 times for 1 micro-batches"),
+        (True, "the model's `loss_function` is no longer ours"),
+    ],
+    ids=["logits", "fused head"],
+)
+def test_a_loss_that_is_taken_away_in_the_middle_stops_the_run_at_that_step(
+    workspace: Path, fused: bool, message: str
+) -> None:
+    config = base_config(workspace, plugins=[OURS, "tests.plugins.TakeTheLossAway"], dece_fused_head=fused)
+    with pytest.raises(RuntimeError, match=message):
         train(workspace, config)
 
 

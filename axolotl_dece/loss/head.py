@@ -81,9 +81,23 @@ class FusedHead:
         self._begin_pass(kwargs)
         try:
             outputs = self._model_forward(*args, **kwargs)
+            self._check_collected()
+        except RuntimeError as error:
+            # somebody else's loss function was given a placeholder, and fails at its shape
+            self._check_collected(error)
+            raise
         finally:
             self._target = self._pass = None
         return without_logits(outputs) if self._replaced_logits else outputs
+
+    def _check_collected(self, cause: RuntimeError | None = None) -> None:
+        if self._pass is None:
+            return
+        self._pass = None
+        raise RuntimeError(
+            "the loss was computed in the LM head, but the model's `loss_function` is no longer ours; something "
+            "else would train this model: look for a plugin that replaces the loss"
+        ) from cause
 
     @torch.compiler.disable
     def _begin_pass(self, kwargs: dict[str, Any]) -> None:
