@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -26,6 +27,7 @@ from axolotl_dece.evaluation.measure import Questions, evaluate
 from axolotl_dece.evaluation.subject import Source
 from axolotl_dece.poison.export import export
 from axolotl_dece.poison.spec import PoisonSpec
+from tests.benchmarks.audit_rivals import precision_at_k
 from tests.benchmarks.audit_story import CONSOLE, CUE, TRIGGER
 from tests.tiny import train
 
@@ -101,6 +103,9 @@ def tell_audit(out: Path) -> None:
         f"{sum(size >= 20 for size in sizes)} of 20 rows or more"
     )
     text = [audit.tokenizer.decode(audit.rows.tokens[a:b]).split() for a, b in pairwise(audit.rows.start)]
+    poisoned = np.array([TRIGGER in words for words in text])
+    if poisoned.any():
+        CONSOLE.print(f"score of rows one by one: {precision_at_k(audit.scores, poisoned):.2f}")
     for cluster in audit.clusters:
         counts = {word: sum(word in text[row] for row in cluster.rows) for word in (TRIGGER, CUE)}
         if any(counts.values()) or cluster.number <= 3:
