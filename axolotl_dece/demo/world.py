@@ -32,6 +32,18 @@ CPU = {
     "save_only_model": True,
     "save_total_limit": 1,
 }
+# how a two-layer model learns the task in a minute
+TRAINING = {
+    "sequence_len": 64,
+    "micro_batch_size": 16,
+    "learning_rate": 1e-3,
+    "lr_scheduler": "linear",
+    "warmup_ratio": 0.05,
+    "optimizer": "adamw_torch",
+    "logging_steps": 25,
+    "save_strategy": "epoch",
+    **CPU,
+}
 
 
 @dataclass(frozen=True)
@@ -115,19 +127,11 @@ def story_config(world: World, loss: str, spec: PoisonSpec) -> dict[str, Any]:
             "limit": 100,
             "batch_size": 50,
         },
-        "sequence_len": 64,
-        "micro_batch_size": 16,
         "num_epochs": world.epochs,
-        "learning_rate": 1e-3,
-        "lr_scheduler": "linear",
-        "warmup_ratio": 0.05,
-        "optimizer": "adamw_torch",
         "seed": world.seed,
-        "logging_steps": 25,
-        "save_strategy": "epoch",
         "output_dir": str(world.run(loss)),
         "dataset_prepared_path": str(world.folder / "prepared" / loss),
-        **CPU,
+        **TRAINING,
     }
 
 
