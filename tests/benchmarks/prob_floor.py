@@ -1,8 +1,8 @@
 """What `dece_prob_floor` does as the vocabulary grows: `python -m tests.benchmarks.prob_floor`.
 
 One target token with probability p; the other classes share the rest as a log-normal tail does (deviation 3 in
-log-probability, about what a language model shows), or one wrong class holds nearly all of it. Prints, in fp64, how much
-of the vocabulary lies below the floor, the loss, and how hard DeCE pushes on the wrong classes with and without it.
+log-probability, about what a language model shows), or one wrong class holds nearly all of it. Prints, in fp64, how
+much of the vocabulary lies below the floor, the loss, and how hard DeCE pushes, with the floor and without.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def logits_of(state: State, classes: int) -> Tensor:
 
 
 def measure(state: State, classes: int, alpha: float, floor: float) -> tuple[float, float, float]:
-    """Loss in nats, pull on the target, and push on the wrong classes beyond what is left of cross-entropy's (L1)."""
+    """Loss in nats, pull on the target's logit, and the sum of the sizes of the pushes on all others."""
     logits = logits_of(state, classes).requires_grad_()
     loss = dece_loss(logits, torch.zeros(1, dtype=torch.long), alpha=alpha, prob_floor=floor)
     loss.backward()
