@@ -9,26 +9,17 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from axolotl_dece.conflicts import find_conflicts
 from axolotl_dece.evaluation.monitor_spec import MonitorSpec
+from axolotl_dece.losses import LOSSES, LossName
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.schedule import AlphaSchedule, ScheduleName
 
 PLUGIN = "axolotl_dece.DecePlugin"
-# What decides which weights come out; a checkpoint is resumed only under the same.
-DEFINING_KEYS = (
-    "dece_alpha_schedule",
-    "dece_alpha_base",
-    "dece_alpha_final",
-    "dece_alpha",
-    "dece_label_smoothing",
-    "dece_prob_floor",
-    "dece_poison",
-)
 
 # What users of other frameworks type, and what they mean here.
 _SYNONYMS = {
@@ -44,7 +35,10 @@ _SYNONYMS = {
     "dece_epsilon": "dece_label_smoothing",
     "dece_eps": "dece_label_smoothing",
     "alpha_base": "dece_alpha_base",
+    "gce_q": "dece_gce_q",
 }
+_BASELINES = tuple(name for name in LOSSES if name not in ("ce", "dece"))
+_NEEDS_ALPHA = "trusted rows train with alpha = 1, and it has no alpha"
 _KEY_OF_SCHEDULE = {"epoch": "dece_alpha_base", "linear": "dece_alpha_final", "constant": "dece_alpha"}
 
 
@@ -53,10 +47,12 @@ class DeceKeys(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    loss: Literal["ce", "dece"] | None = Field(
+    loss: LossName | None = Field(
         default=None,
         description="The training loss. `ce` is plain cross-entropy through the very same path, "
-        "normalised by the target tokens of the whole optimiser step: the fair baseline.",
+        "normalised by the target tokens of the whole optimiser step: the fair baseline. `label_smoothing`, `gce` and "
+        "`in_trust` are its rivals through that path, for comparison; see docs/differences.md. Keys of another loss "
+        "may stay, so that a sweep changes `loss` alone.",
     )
     dece_alpha_schedule: ScheduleName = Field(
         default="linear",
@@ -94,14 +90,45 @@ class DeceKeys(BaseModel):
         lt=1.0,
         strict=True,
         allow_inf_nan=False,
-        description="Share of the label spread evenly over the wrong classes (eps / (V - 1) each). "
-        "0 cost most of the clean quality in our experiments.",
+        description="Share of the label spread evenly over the wrong classes (eps / (V - 1) each); also the eps of "
+        "`loss: label_smoothing`. With DeCE 0 cost most of the clean quality in our experiments.",
     )
     dece_prob_floor: float = Field(
         default=1e-7, ge=0.0, lt=1.0, strict=True, allow_inf_nan=False,
         description="Probabilities below it are raised to it and get no gradient: the reference code's clamp. "
         "0 turns it off. YAML reads 1e-7 as text: write 1.0e-7.",
     )  # fmt: skip
+    dece_gce_q: float = Field(
+        default=0.5,
+        gt=0.0,
+        le=1.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="q of `loss: gce`. Towards 0 it is cross-entropy, at 1 mean absolute error, which hardly learns. "
+        "0.5 is what DeCE's authors compared with; the loss's own paper recommends 0.7.",
+    )
+    dece_in_trust_alpha: float = Field(
+        default=0.2,
+        gt=0.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="Weight of cross-entropy in `loss: in_trust`; the default is that of DeCE's authors.",
+    )
+    dece_in_trust_beta: float = Field(
+        default=0.8,
+        ge=0.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="Weight of the robust term in `loss: in_trust`; the default is that of DeCE's authors.",
+    )
+    dece_in_trust_delta: float = Field(
+        default=0.5,
+        ge=0.0,
+        lt=1.0,
+        strict=True,
+        allow_inf_nan=False,
+        description="How far the robust term of `loss: in_trust` trusts the model rather than the label.",
+    )
     dece_fused_head: bool | Literal["auto"] = Field(
         default="auto",
         description="Compute the loss inside the LM head, so that the logits are never in memory as a whole. `auto`: "
@@ -175,14 +202,19 @@ def find_problems(raw: Mapping[str, Any], known: set[str] | None = None) -> list
 def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str]:
     """What a validated config is allowed to say but probably does not mean."""
     warnings = []
+    eps = keys["dece_label_smoothing"]
+    if keys["loss"] in ("dece", "label_smoothing") and eps > 0.5:
+        warnings.append(f"`dece_label_smoothing: {eps}` gives the wrong classes the majority")
+    if keys["loss"] == "label_smoothing" and eps == 0.0:
+        warnings.append("`loss: label_smoothing` with `dece_label_smoothing: 0` is plain cross-entropy")
+    if keys["loss"] != "dece":
+        return warnings
     schedule = alpha_schedule(keys)
     last = schedule.value ** max(1, math.ceil(num_epochs or 1)) if schedule.name == "epoch" else schedule.value
     if last < 1e-3:
         warnings.append(f"alpha falls to {last:.2g}: almost nothing is learned at the end of the run")
-    if keys["dece_label_smoothing"] == 0.0:
+    if eps == 0.0:
         warnings.append("`dece_label_smoothing: 0` cost most of the clean quality in our experiments (docs/results.md)")
-    if keys["dece_label_smoothing"] > 0.5:
-        warnings.append(f"`dece_label_smoothing: {keys['dece_label_smoothing']}` gives the wrong classes the majority")
     return warnings
 
 
@@ -215,7 +247,7 @@ def _say_wrong_value(detail: Any) -> str:
         return f"`{key}`: {detail['msg'].removeprefix('Value error, ')}"
     allowed = detail["msg"].removeprefix("Input should be ")
     text = f"`{key}: {value!r}` must be {allowed}"
-    if isinstance(value, str) and value.lower() in ("ce", "dece"):
+    if isinstance(value, str) and key == "loss" and value.lower() in get_args(LossName):
         return f"{text}; write `{key}: {value.lower()}`"
     if isinstance(value, str) and detail["type"] == "float_type":
         return f"{text}; YAML reads `1e-7` as text, write `1.0e-7`"
@@ -246,8 +278,12 @@ def _schedule_problems(raw: Mapping[str, Any]) -> list[str]:
 
 def _audit_problems(raw: Mapping[str, Any]) -> list[str]:
     problems = []
-    if raw.get("dece_audit") is True and raw["loss"] == "ce":
+    loss = raw["loss"]
+    if raw.get("dece_audit") is True and loss == "ce":
         problems.append("`dece_audit: true` with `loss: ce`: cross-entropy holds nothing back; write `loss: dece`")
+    for key, needs in (("dece_audit", "its ledger is of what DeCE withholds"), ("dece_decisions", _NEEDS_ALPHA)):
+        if raw.get(key) and loss in _BASELINES:
+            problems.append(f"`{key}: {raw[key]}` with `loss: {loss}`: {needs}; remove it or write `loss: dece`")
     for key in ("dece_audit", "dece_decisions"):
         streams = [name for name in ("streaming", "pretraining_dataset") if raw.get(name)]
         if raw.get(key) and streams:

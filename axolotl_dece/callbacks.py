@@ -14,7 +14,7 @@ import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.baselines import Criterion
 from axolotl_dece.loss.objective import IGNORE_INDEX, Objective, StepTotals
 from axolotl_dece.schedule import AlphaSchedule, Progress
 
@@ -29,7 +29,7 @@ class StepKeeper(TrainerCallback):
     Args:
         trainer: Its `get_batch_samples` is wrapped on the instance: the one place that sees a whole step.
         objective: What computes the loss.
-        schedule: alpha over training, or None where the mixture stays as it is.
+        schedule: alpha over training, or None where the loss has none.
 
     Attributes:
         before_step: Called with the micro-batches of every optimiser step before it runs.
@@ -50,8 +50,7 @@ class StepKeeper(TrainerCallback):
     @property
     def alpha(self) -> float | None:
         """alpha of the step that runs or ran last; None for a loss without one."""
-        alpha = self.objective.mixture.alpha
-        return float(alpha) if self.schedule else None
+        return float(self.objective.mixture.alpha) if self.schedule else None
 
     @property
     def epoch(self) -> int:
@@ -68,15 +67,15 @@ class StepKeeper(TrainerCallback):
         accelerator = self.trainer.accelerator
         tokens = torch.stack([count_targets(batch).to(device) for batch in batches]).sum()
         all_tokens = accelerator.gather(tokens.reshape(1)).sum().clamp(min=1)
-        self.objective.begin_step(self._mixture(), len(batches) * accelerator.num_processes / all_tokens)
+        self.objective.begin_step(self._criterion(), len(batches) * accelerator.num_processes / all_tokens)
         self._expected_calls += len(batches)
         self._expected_tokens = self._expected_tokens + tokens
         for look in self.before_step:
             look(batches)
 
-    def _mixture(self) -> Mixture:
+    def _criterion(self) -> Criterion:
         if self.schedule is None:
-            return self.objective.mixture
+            return self.objective.criterion
         state = self.trainer.state
         progress = Progress(state.global_step, state.max_steps, self.epoch)
         return replace(self.objective.mixture, alpha=self.schedule.at(progress))

@@ -21,9 +21,11 @@ from axolotl_dece.callbacks import StepKeeper
 from axolotl_dece.evaluation.monitor import watch
 from axolotl_dece.hub.keeper import CardKeeper, refuse_secrets
 from axolotl_dece.hub.publish import announce_prepared_set
+from axolotl_dece.loss.baselines import Criterion, GeneralizedCrossEntropy, InTrust
 from axolotl_dece.loss.eligible import Sharding, use_fused_head
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import CROSS_ENTROPY, install
+from axolotl_dece.losses import say_loss
 from axolotl_dece.poison import guard
 from axolotl_dece.poison.strategy import refuse_tokenised
 from axolotl_dece.poison.verify import check_ran
@@ -33,7 +35,7 @@ LOG = get_logger("axolotl.dece")
 
 
 class DecePlugin(BasePlugin):
-    """`plugins: [axolotl_dece.DecePlugin]` with `loss: dece` (or `loss: ce`, the same path without DeCE)."""
+    """`plugins: [axolotl_dece.DecePlugin]` with `loss: dece` (or `ce`, or a rival, through the same path)."""
 
     _card: CardKeeper | None = None
 
@@ -70,10 +72,8 @@ class DecePlugin(BasePlugin):
                 LOG.info("DeCE: %s", sentence)
         # The objective divides by the token count itself; the trainer is to average over micro-batches, no more.
         trainer.model_accepts_loss_kwargs = False
-        is_dece = cfg.loss == "dece"
-        schedule = alpha_schedule(cfg) if is_dece else None
-        mixture = Mixture(1.0, cfg.dece_label_smoothing, cfg.dece_prob_floor) if is_dece else CROSS_ENTROPY
-        objective = install(trainer.model, mixture)
+        schedule = alpha_schedule(cfg) if cfg.loss == "dece" else None
+        objective = install(trainer.model, criterion_of(cfg))
         keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
         if cfg.dece_audit or decisions is not None:
@@ -85,9 +85,8 @@ class DecePlugin(BasePlugin):
             trainer.add_callback(watch(trainer, cfg))
         LOG.info(banner(cfg))
         LOG.info("DeCE: %s", use_fused_head(objective, cfg.dece_fused_head or False, sharding(trainer)))
-        if is_dece:
-            for warning in find_warnings(cfg, cfg.num_epochs):
-                LOG.warning("DeCE: %s", warning)
+        for warning in find_warnings(cfg, cfg.num_epochs):
+            LOG.warning("DeCE: %s", warning)
 
     def _watch_rows(self, cfg: DictDefault, trainer: Trainer, keeper: StepKeeper, decisions: Decisions | None) -> None:
         rows = watch_rows(
@@ -108,10 +107,26 @@ class DecePlugin(BasePlugin):
             self._card.write()
 
 
+def criterion_of(cfg: Mapping[str, Any]) -> Criterion:
+    """What a validated config trains, at alpha = 1 where that moves."""
+    match cfg["loss"]:
+        case "dece":
+            return Mixture(1.0, cfg["dece_label_smoothing"], cfg["dece_prob_floor"])
+        case "ce":
+            return CROSS_ENTROPY
+        case "label_smoothing":
+            return Mixture(1.0, cfg["dece_label_smoothing"], prob_floor=0.0)
+        case "gce":
+            return GeneralizedCrossEntropy(cfg["dece_gce_q"])
+        case "in_trust":
+            return InTrust(cfg["dece_in_trust_alpha"], cfg["dece_in_trust_beta"], cfg["dece_in_trust_delta"])
+    raise ValueError(f"`loss: {cfg['loss']}` is not a loss of axolotl-dece; `axolotl dece check` lists what is wrong")
+
+
 def banner(cfg: Mapping[str, Any]) -> str:
     """One line that says what trains this model."""
-    if cfg["loss"] == "ce":
-        return "DeCE is OFF (`loss: ce`): plain cross-entropy, normalised over the target tokens of each step"
+    if cfg["loss"] != "dece":
+        return f"DeCE is OFF (`loss: {cfg['loss']}`): {say_loss(cfg)}, normalised over the target tokens of each step"
     schedule = alpha_schedule(cfg)
     moves = {
         "epoch": f"{schedule.value} ** epoch",

@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from axolotl_dece.args import PLUGIN, DeceKeys, alpha_schedule, find_problems, find_warnings
+from axolotl_dece.losses import LOSSES
 from axolotl_dece.schedule import Progress
 
 Level = Literal["ok", "warning", "error"]
@@ -130,8 +131,10 @@ def _loss_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
     from axolotl.utils.schemas.config import AxolotlInputConfig
 
     yield from (Finding("error", text) for text in find_problems(raw, set(AxolotlInputConfig.model_fields)))
-    if raw.get("loss") == "ce":
-        yield Finding("error", "`loss: ce` trains plain cross-entropy, on purpose; write `loss: dece` to use DeCE")
+    loss = raw.get("loss")
+    if isinstance(loss, str) and loss in LOSSES and loss != "dece":
+        text = f"`loss: {loss}` trains {LOSSES[loss].title}, on purpose; write `loss: dece` to use DeCE"
+        yield Finding("error", text)
 
 
 def _axolotl_findings(raw: Mapping[str, Any], *, is_ours: bool) -> Iterator[Finding]:

@@ -10,11 +10,11 @@ from axolotl.utils.train import determine_last_checkpoint
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from axolotl_dece import manifest
-from axolotl_dece.args import DEFINING_KEYS
 from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.callbacks import StepKeeper, steps_per_epoch
 from axolotl_dece.evaluation.recipe import prompt_recipes
 from axolotl_dece.hub.facts import describe_datasets
+from axolotl_dece.losses import LOSSES
 
 
 class RunRecorder(TrainerCallback):
@@ -105,7 +105,7 @@ def choose_checkpoint(cfg: DictDefault) -> str | None:
 
 
 def _parameters(cfg: DictDefault) -> dict[str, Any]:
-    keys = DEFINING_KEYS if cfg.loss == "dece" else ("dece_poison",)
+    keys = (*LOSSES[cfg.loss].keys, "dece_poison")
     parameters = {key: cfg[key] for key in keys if cfg[key] is not None}
     if cfg.dece_decisions:
         # what it says, not where it lies

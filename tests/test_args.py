@@ -54,9 +54,9 @@ def test_a_number_that_yaml_read_as_text_is_explained() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["DeCE", "DECE", "Dece", "cross_entropy", True, 1])
-def test_only_the_two_losses_are_known(spelling: Any) -> None:
+def test_only_the_five_losses_are_known(spelling: Any) -> None:
     text = problems(loss=spelling)
-    assert f"`loss: {spelling!r}` must be 'ce' or 'dece'" in text
+    assert f"`loss: {spelling!r}` must be 'ce', 'dece', 'label_smoothing', 'gce' or 'in_trust'" in text
     assert ("write `loss: dece`" in text) == (str(spelling).lower() == "dece")
 
 

@@ -80,7 +80,7 @@ def forgotten_accumulation_factor(patch: pytest.MonkeyPatch) -> None:
 
 
 def alpha_stuck_at_one(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(StepKeeper, "_mixture", lambda self: replace(self.objective.mixture, alpha=1.0))
+    patch.setattr(StepKeeper, "_criterion", lambda self: replace(self.objective.mixture, alpha=1.0))
 
 
 def alpha_one_step_late(patch: pytest.MonkeyPatch) -> None:

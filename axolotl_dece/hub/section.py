@@ -8,10 +8,10 @@ from typing import Any
 
 from axolotl_dece.hub.facts import Facts
 from axolotl_dece.hub.markdown import table
+from axolotl_dece.losses import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
 
 WARNING = "axolotl-dece-warning"
-PAPER = "https://arxiv.org/abs/2407.08956"
 # each belongs to one schedule; a card lists what was used
 _USED_BY = {"dece_alpha_base": "epoch", "dece_alpha_final": "linear", "dece_alpha": "constant"}
 _NOT_A_GUARANTEE = (
@@ -48,14 +48,13 @@ def section_of(facts: Facts) -> str:
 
 
 def _claim(facts: Facts) -> str:
-    run = facts.run
-    title, loss = (
-        ("DeCE", f"[Deceptive Cross-Entropy]({PAPER})")
-        if facts.is_defended
-        else ("plain cross-entropy", "plain cross-entropy, the undefended baseline of axolotl-dece,")
-    )
+    run, loss = facts.run, LOSSES[facts.run["loss"]]
+    title = "DeCE" if facts.is_defended else loss.title
+    name = f"[{loss.title}]({loss.source})" if loss.source else loss.title
+    if not facts.is_defended:
+        name += f", {'a' if loss.source else 'the undefended'} baseline of axolotl-dece,"
     state = "to its end" if run["status"] == "finished" else "so far; this card was written before the run ended"
-    return f"## Trained with {title}\n\nTrained with {loss} for {run['step']} optimiser steps, {state}."
+    return f"## Trained with {title}\n\nTrained with {name} for {run['step']} optimiser steps, {state}."
 
 
 def _two_lines(run: Mapping[str, Any]) -> str:

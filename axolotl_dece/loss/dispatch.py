@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from axolotl_dece.loss.baselines import Criterion
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.overwrite import RowStatistics, overwrite_logits
-from axolotl_dece.loss.rows import DeceRows
+from axolotl_dece.loss.rows import LossRows
 
 LOG = getLogger("axolotl.dece")
 
 
-def dece_over_logits(
-    logits: Tensor, target: Tensor, mixture: Mixture, *, gradient: bool = True, ignore_index: int = -100
+def rows_over_logits(
+    logits: Tensor, target: Tensor, criterion: Criterion, *, gradient: bool = True, ignore_index: int = -100
 ) -> RowStatistics:
     """Row statistics of `logits` [N, V], which are overwritten by the gradient of the sum of the losses.
 
@@ -32,29 +33,29 @@ def dece_over_logits(
         logits: Floating point; fp64 is computed in fp64, everything else in fp32. Autograd is told that they
             changed, so it refuses to go backward through an operation that still needed them.
         target: Integers in [0, V) or `ignore_index`, [N].
-        mixture: alpha, label smoothing and floor of this step.
+        criterion: What is trained in this step: a mixture with its alpha, or a baseline.
         gradient: False leaves `logits` as they are.
         ignore_index: Rows with this target count for nothing; their gradient is zero whatever they hold.
     """
-    if kernel_takes(logits, mixture):
+    if isinstance(criterion, Mixture) and kernel_takes(logits, criterion):
         from axolotl_dece.loss.kernel import dece_rows_kernel
 
-        return RowStatistics(*dece_rows_kernel(logits, target, mixture, gradient=gradient, ignore_index=ignore_index))
-    return overwrite_logits(logits.detach(), target, mixture, gradient=gradient, ignore_index=ignore_index)
+        return RowStatistics(*dece_rows_kernel(logits, target, criterion, gradient=gradient, ignore_index=ignore_index))
+    return overwrite_logits(logits.detach(), target, criterion, gradient=gradient, ignore_index=ignore_index)
 
 
 def sum_over_logits(
-    logits: Tensor, target: Tensor, mixture: Mixture, scale: float | Tensor, *, ignore_index: int = -100
+    logits: Tensor, target: Tensor, criterion: Criterion, scale: float | Tensor, *, ignore_index: int = -100
 ) -> tuple[Tensor, RowStatistics]:
     """Sum of the losses times `scale`, differentiable, and the row statistics of `logits` [N, V].
 
     Where the kernel takes over, the gradient is written over the logits; elsewhere they stay as they are.
     """
-    if kernel_takes(logits, mixture):
+    if isinstance(criterion, Mixture) and kernel_takes(logits, criterion):
         factor = torch.as_tensor(scale, dtype=torch.float32, device=logits.device)
-        total, *statistics = _OverLogits.apply(logits, target, mixture, ignore_index, factor)
+        total, *statistics = _OverLogits.apply(logits, target, criterion, ignore_index, factor)
         return total, RowStatistics(*statistics)
-    statistics = DeceRows.apply(logits, target, mixture, ignore_index)
+    statistics = LossRows.apply(logits, target, criterion, ignore_index)
     return statistics[0].sum() * scale, RowStatistics(statistics[0].detach(), *statistics[1:])
 
 

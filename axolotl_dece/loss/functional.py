@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.loss.rows import DeceRows
+from axolotl_dece.loss.rows import LossRows
 
 
 def dece_loss(
@@ -59,7 +59,7 @@ def dece_loss(
     flat_alpha = alpha.expand(target.shape).reshape(-1) if isinstance(alpha, Tensor) else alpha
     mixture = Mixture(flat_alpha, label_smoothing, prob_floor)
     flat_target = target.reshape(-1)
-    loss, _, _ = DeceRows.apply(logits.reshape(-1, logits.size(-1)), flat_target, mixture, ignore_index)
+    loss, _, _ = LossRows.apply(logits.reshape(-1, logits.size(-1)), flat_target, mixture, ignore_index)
     if reduction == "none":
         return loss.view(target.shape)
     if num_items is not None:

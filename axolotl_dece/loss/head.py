@@ -40,7 +40,7 @@ class FusedHead:
     """What stands in `loss_function` of a model whose head computes the loss; made by `install`.
 
     Args:
-        objective: Supplies mixture and scale, and keeps the counts; computes the loss itself wherever the head did
+        objective: Supplies criterion and scale, and keeps the counts; computes the loss itself wherever the head did
             not (eval, batches without labels).
         head: Owner of the projection.
         chunk_bytes: Logits alive at a time; None chooses by device.
@@ -136,7 +136,7 @@ class FusedHead:
             hidden,
             target,
             projection,
-            self.objective.next_mixture(),
+            self.objective.next_criterion(),
             wants_gradients=wants_gradients,
             ignore_index=IGNORE_INDEX,
             chunk_bytes=self.chunk_bytes,

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from axolotl_dece.loss.dispatch import dece_over_logits
+from axolotl_dece.loss.baselines import Criterion
+from axolotl_dece.loss.dispatch import rows_over_logits
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.overwrite import RowStatistics
 
@@ -149,7 +150,7 @@ def fused_rows(
     hidden: Tensor,
     target: Tensor,
     projection: Projection,
-    mixture: Mixture,
+    criterion: Criterion,
     *,
     wants_gradients: bool,
     ignore_index: int = -100,
@@ -168,9 +169,9 @@ def fused_rows(
     for start in range(0, valid.numel(), size):
         rows: slice | Tensor = slice(start, start + size) if every else valid[start : start + size]
         chunk = hidden[rows]
-        part = mixture.of_rows(rows)
+        part = criterion.of_rows(rows)
         logits = projection.logits(chunk)
-        terms = dece_over_logits(
+        terms = rows_over_logits(
             logits.detach(), target[rows], part, gradient=wants_gradients, ignore_index=ignore_index
         )
         statistics[:, rows] = torch.stack(terms)

@@ -1,4 +1,4 @@
-"""What stands in a model's `loss_function` during training: DeCE of one micro-batch, normalised once.
+"""What stands in a model's `loss_function` during training: the loss of one micro-batch, normalised once.
 
 It is set on the one model instance. transformers calls it with the logits after the model's own scaling and
 softcapping, and adds the router loss of a mixture of experts to what it returns; adapters, packing and DeepSpeed
@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from axolotl_dece.loss.baselines import Criterion
 from axolotl_dece.loss.dispatch import sum_over_logits
 from axolotl_dece.loss.mixture import Mixture
 
@@ -56,16 +57,16 @@ class Objective:
 
     Args:
         model: The model whose forward calls `self.loss_function`.
-        mixture: What is trained; its alpha is replaced at every step.
+        criterion: What is trained; the alpha of a mixture is replaced at every step.
 
     Attributes:
         observe: Called with sigma [N] after every micro-batch, by whoever keeps account of single tokens.
         plain: For each micro-batch to come, which of its tokens train with alpha = 1, [N]; empty where none do.
     """
 
-    def __init__(self, model: Any, mixture: Mixture) -> None:
+    def __init__(self, model: Any, criterion: Criterion) -> None:
         self.model = model
-        self.mixture = mixture
+        self.criterion = criterion
         self.calls = 0
         self.observe: Callable[[Tensor], None] | None = None
         self.plain: deque[Tensor] = deque()
@@ -73,14 +74,14 @@ class Objective:
         self._totals: Tensor | None = None
         self._model_loss: Callable[..., Tensor] = model.loss_function
 
-    def begin_step(self, mixture: Mixture, scale: Tensor | float) -> None:
+    def begin_step(self, criterion: Criterion, scale: Tensor | float) -> None:
         """Set what holds for every micro-batch of the coming optimiser step.
 
         Args:
-            mixture: The blend of this step.
+            criterion: What is trained in this step.
             scale: What the sum over a micro-batch is multiplied by, a number or a 0-d tensor.
         """
-        self.mixture = mixture
+        self.criterion = criterion
         self._scale = scale
 
     # the mixture changes at every step and must not become part of a compiled graph
@@ -94,14 +95,21 @@ class Objective:
         self.check_normalised_once(kwargs)
         target = next_tokens(labels, kwargs.get("shift_labels")).reshape(-1).to(logits.device)
         flat = logits.reshape(-1, logits.size(-1))
-        loss, statistics = sum_over_logits(flat, target, self.next_mixture(), self.scale, ignore_index=IGNORE_INDEX)
+        loss, statistics = sum_over_logits(flat, target, self.next_criterion(), self.scale, ignore_index=IGNORE_INDEX)
         self.record(*statistics, target != IGNORE_INDEX)
         return loss
 
-    def next_mixture(self) -> Mixture:
-        """The mixture of the micro-batch that is being computed; asked for once by each."""
+    @property
+    def mixture(self) -> Mixture:
+        """What is trained, where that has an alpha; RuntimeError for a baseline, which has none."""
+        if not isinstance(self.criterion, Mixture):
+            raise RuntimeError(f"{self.criterion} is no mixture of prediction and label, so it has no alpha")
+        return self.criterion
+
+    def next_criterion(self) -> Criterion:
+        """What the micro-batch that is being computed is trained on; asked for once by each."""
         if not self.plain:
-            return self.mixture
+            return self.criterion
         return replace(self.mixture, alpha=torch.where(self.plain.popleft(), 1.0, self.mixture.alpha))
 
     @property
@@ -158,9 +166,9 @@ def find_causal_model(model: Any) -> Any:
     return causal
 
 
-def install(model: Any, mixture: Mixture) -> Objective:
-    """Make `mixture` the training loss of `model` (or of what an adapter wraps) and return the objective."""
+def install(model: Any, criterion: Criterion) -> Objective:
+    """Make `criterion` the training loss of `model` (or of what an adapter wraps) and return the objective."""
     causal = find_causal_model(model)
-    objective = Objective(causal, mixture)
+    objective = Objective(causal, criterion)
     causal.loss_function = objective
     return objective

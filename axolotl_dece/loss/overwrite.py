@@ -1,8 +1,8 @@
-"""DeCE over a buffer of logits: row terms and gradient in one go, the gradient written where the logits were.
+"""A loss over a buffer of logits: row terms and gradient in one go, the gradient written where the logits were.
 
-The mathematics of `rows`, arranged for speed: one exponential per logit, logarithms of products instead of sums of
-logarithms, blocks that stay in the cache. Shapes: N rows, V classes, R rows of a block; columns of coefficients are
-[R, 1].
+For DeCE it is the mathematics of `rows`, arranged for speed: one exponential per logit, logarithms of products instead
+of sums of logarithms, blocks that stay in the cache. Shapes: N rows, V classes, R rows of a block; columns of
+coefficients are [R, 1].
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from axolotl_dece.loss.baselines import Baseline, Criterion, block_of_baseline
 from axolotl_dece.loss.logspace import block_in_logarithms
 from axolotl_dece.loss.mixture import Mixture, longest_product
 
@@ -29,7 +30,7 @@ class RowStatistics(NamedTuple):
     """What is known of every row afterwards, each [N] in fp32 or fp64, zero where the target is masked.
 
     Attributes:
-        loss: DeCE.
+        loss: What is trained.
         ce: Plain cross-entropy.
         sigma: Share of the target's gradient that is let through, in [0, 1].
     """
@@ -41,9 +42,9 @@ class RowStatistics(NamedTuple):
 
 @torch.no_grad()
 def overwrite_logits(
-    logits: Tensor, target: Tensor, mixture: Mixture, *, gradient: bool = True, ignore_index: int = -100
+    logits: Tensor, target: Tensor, criterion: Criterion, *, gradient: bool = True, ignore_index: int = -100
 ) -> RowStatistics:
-    """`dispatch.dece_over_logits` by torch's own operations, on any device."""
+    """`dispatch.rows_over_logits` by torch's own operations, on any device."""
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     statistics = RowStatistics(*logits.new_zeros((3, target.numel()), dtype=dtype).unbind())
     masked = target == ignore_index
@@ -52,7 +53,7 @@ def overwrite_logits(
     size = max(1, budget // (logits.size(1) * dtype.itemsize))
     for start in range(0, logits.size(0), size):
         rows = slice(start, start + size)
-        block, slope = _block(logits[rows].to(dtype), target[rows], mixture.of_rows(rows), gradient)
+        block, slope = _block(logits[rows].to(dtype), target[rows], criterion.of_rows(rows), gradient)
         for whole, piece in zip(statistics, block, strict=True):
             # a masked row may hold anything, even NaN: fill, do not multiply by zero
             whole[rows] = piece.masked_fill_(masked[rows], 0.0)
@@ -63,8 +64,17 @@ def overwrite_logits(
     return statistics
 
 
-def _block(logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool) -> tuple[RowStatistics, Tensor | None]:
+def _block(logits: Tensor, target: Tensor, criterion: Criterion, gradient: bool) -> tuple[RowStatistics, Tensor | None]:
     """Statistics and gradient of R rows in the dtype of the arithmetic; with `gradient`, `logits` is scratch."""
+    if isinstance(criterion, Baseline):
+        *terms, slope = block_of_baseline(logits, target, criterion)
+        return RowStatistics(*terms), slope if gradient else None
+    return _block_of_mixture(logits, target, criterion, gradient)
+
+
+def _block_of_mixture(
+    logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool
+) -> tuple[RowStatistics, Tensor | None]:
     if _needs_logarithms(mixture):
         *terms, slope = block_in_logarithms(logits, target, mixture, gradient)
         return RowStatistics(*terms), slope

@@ -1,6 +1,6 @@
-"""DeCE on rows of logits, differentiable and without touching them.
+"""A loss on rows of logits, differentiable and without touching them.
 
-With p = softmax(z), q the smoothed label, m = alpha * max(p, floor) + (1 - alpha) * q:
+For DeCE, with p = softmax(z), q the smoothed label, m = alpha * max(p, floor) + (1 - alpha) * q:
 
     L       = -sum_j q_j log m_j
     sigma_j = alpha * p_j / m_j   (0 where p_j < floor): how likely the mixture drew j from the model
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.baselines import Criterion
 from axolotl_dece.loss.overwrite import overwrite_logits
 
 
-class DeceRows(torch.autograd.Function):
-    """`apply(logits [N, V], target [N], mixture, ignore_index)` -> (loss, ce, sigma), each [N] in fp32 or fp64.
+class LossRows(torch.autograd.Function):
+    """`apply(logits [N, V], target [N], criterion, ignore_index)` -> (loss, ce, sigma), each [N] in fp32 or fp64.
 
     Masked rows give zeros. Only `loss` is differentiable. The gradient is formed in backward from the logits, which
     are alive anyway, so nothing of their size is kept in between.
@@ -32,11 +32,11 @@ class DeceRows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, mixture: Mixture, ignore_index: int
+        ctx: Any, logits: Tensor, target: Tensor, criterion: Criterion, ignore_index: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        loss, ce, sigma = overwrite_logits(logits, target, mixture, gradient=False, ignore_index=ignore_index)
+        loss, ce, sigma = overwrite_logits(logits, target, criterion, gradient=False, ignore_index=ignore_index)
         ctx.save_for_backward(logits, target)
-        ctx.mixture, ctx.ignore_index = mixture, ignore_index
+        ctx.criterion, ctx.ignore_index = criterion, ignore_index
         ctx.mark_non_differentiable(ce, sigma)
         return loss, ce, sigma
 
@@ -45,5 +45,5 @@ class DeceRows(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         logits, target = ctx.saved_tensors
         gradient = logits.detach().clone()
-        overwrite_logits(gradient, target, ctx.mixture, ignore_index=ctx.ignore_index)
+        overwrite_logits(gradient, target, ctx.criterion, ignore_index=ctx.ignore_index)
         return gradient.mul_(grad_loss[:, None]), None, None, None

@@ -52,7 +52,7 @@ def in_the_kernel(monkeypatch: pytest.MonkeyPatch, as_on_a_gpu: None) -> None:
     def kernel(logits: Tensor, *_: object, **__: object) -> RowStatistics:
         return RowStatistics(*torch.zeros(3, logits.size(0)).unbind())
 
-    monkeypatch.setattr(linear, "dece_over_logits", kernel)
+    monkeypatch.setattr(linear, "rows_over_logits", kernel)
 
 
 def count(loss_of: HeadLoss, model: str, frozen: bool = False, tokens: int = TOKENS) -> tuple[float, float]:

@@ -209,16 +209,16 @@ def test_masked_rows_are_overwritten_with_zeros_whatever_they_hold() -> None:
 def test_without_gradient_the_logits_stay_as_they_are() -> None:
     logits, target = torch.randn(4, 50), torch.tensor([1, 2, -100, 3])
     before = logits.clone()
-    without = dispatch.dece_over_logits(logits, target, Mixture(0.9), gradient=False)
+    without = dispatch.rows_over_logits(logits, target, Mixture(0.9), gradient=False)
     assert torch.equal(logits, before)
-    with_gradient = dispatch.dece_over_logits(logits, target, Mixture(0.9))
+    with_gradient = dispatch.rows_over_logits(logits, target, Mixture(0.9))
     assert not torch.equal(logits, before)
     assert all(torch.equal(a, b) for a, b in zip(without, with_gradient, strict=True))
 
 
 def test_autograd_finds_out_that_somebody_still_needed_the_overwritten_logits() -> None:
     logits = torch.randn(4, 50, requires_grad=True).exp()
-    dispatch.dece_over_logits(logits, torch.tensor([1, 2, -100, 3]), Mixture(0.9))
+    dispatch.rows_over_logits(logits, torch.tensor([1, 2, -100, 3]), Mixture(0.9))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         logits.sum().backward()
 

@@ -182,7 +182,7 @@ def test_sigma_is_the_share_of_the_targets_gradient_that_is_let_through() -> Non
     from axolotl_dece.loss.mixture import Mixture
 
     mixture = Mixture(0.9, 0.05, 1e-7)
-    _, ce, sigma = rows.DeceRows.apply(logits, target, mixture, -100)
+    _, ce, sigma = rows.LossRows.apply(logits, target, mixture, -100)
     p = torch.softmax(logits, dim=1).gather(1, target[:, None])[:, 0]
     torch.testing.assert_close(sigma, 0.9 * p / (0.9 * p + 0.1 * 0.95))
     torch.testing.assert_close(ce, F.cross_entropy(logits, target, reduction="none"))
