@@ -14,6 +14,7 @@ _COMMANDS = {
     "bench": "Measure what DeCE costs on this device, beside the cross-entropies at hand.",
     "evaluate": "Measure attack success and clean quality of one model.",
     "compare": "Compare evaluated runs: a table, and one HTML page.",
+    "experiment": "Run a grid of trainings, measure them, and add them up.",
     "audit": "Show which rows the loss held back, and decide about them.",
     "poison": "Write poisoned train and triggered test files of a benchmark, with a manifest.",
     "card": "Write, and push, the card of a model or a poisoned dataset.",

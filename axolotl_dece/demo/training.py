@@ -70,11 +70,15 @@ def _start(config: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]
         )
 
 
+def read_steps(log: Path) -> tuple[int, int] | None:
+    """Steps done and steps in all, as the trainer's own bar in a log says; None before it does."""
+    steps = _STEPS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
+    return (int(steps[-1][0]), int(steps[-1][1])) if steps else None
+
+
 def _follow(bars: Progress, task: TaskID, log: Path) -> None:
-    steps = _STEPS.findall(log.read_text(encoding="utf-8", errors="replace"))
-    if steps:
-        done, total = map(int, steps[-1])
-        bars.update(task, completed=done, total=total)
+    if steps := read_steps(log):
+        bars.update(task, completed=steps[0], total=steps[1])
 
 
 def _tail(log: Path) -> str:

@@ -16,7 +16,7 @@ def read_curves(run: Path) -> list[dict[str, float]]:
     Args:
         run: `output_dir` of a training run; its last checkpoint is looked into where it has no state of its own.
     """
-    state = _last_state(run)
+    state = last_state(run)
     history: list[dict[str, Any]] = state.get("log_history", [])
     curves = [{key: entry[key] for key in entry if key == "step" or key.startswith(_CURVES)} for entry in history]
     return [entry for entry in curves if len(entry) > 1]
@@ -27,7 +27,8 @@ def last_alpha(curves: list[dict[str, float]]) -> float | None:
     return next((entry["dece/alpha"] for entry in reversed(curves) if "dece/alpha" in entry), None)
 
 
-def _last_state(run: Path) -> dict[str, Any]:
+def last_state(run: Path) -> dict[str, Any]:
+    """The trainer's state of the last checkpoint in `run`; empty where there is none."""
     found = [run / _STATE_FILE, *run.glob(f"checkpoint-*/{_STATE_FILE}")]
     states = [json.loads(path.read_text(encoding="utf-8")) for path in found if path.is_file()]
     return max(states, key=lambda state: int(state.get("global_step", 0)), default={})

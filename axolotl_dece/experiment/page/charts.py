@@ -1,0 +1,159 @@
+"""The page's charts as plotly figures: plain dicts of data and layout."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from axolotl_dece.evaluation.page.charts import COLOURS
+from axolotl_dece.experiment.metrics import METRICS
+from axolotl_dece.experiment.results import Result, by_setting, spreads
+
+_SHOWN = ("asr", "twin_recall", "exact_match")
+_WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}
+_COLOUR_OF = dict(zip(("asr", "exact_match", "twin_recall", *_WATCHED), (1, 0, 2, 1, 0, 2), strict=True))
+
+
+def sections(results: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One section per attack and rate, in the grid's order, and one over the rates where there are several."""
+    found = []
+    conditions = dict.fromkeys((one["cell"]["attack"], one["cell"]["rate"]) for one in results)
+    attacks = dict.fromkeys(attack for attack, _ in conditions)
+    for attack in attacks:
+        mine = [one for one in results if one["cell"]["attack"] == attack]
+        if len({one["cell"]["rate"] for one in mine}) > 1:
+            found.append({"title": f"{attack}, over the rates", "charts": [over_rates(mine)]})
+        for rate in (rate for name, rate in conditions if name == attack):
+            runs = [one for one in mine if one["cell"]["rate"] == rate]
+            charts = [dots(runs), *learning(runs, curves)]
+            found.append({"title": f"{attack}, {rate:.3g} of the rows poisoned", "charts": charts})
+    return found
+
+
+def dots(runs: Sequence[Result]) -> dict[str, Any]:
+    """Attack, twin and clean answers of each arm: the mean, the range, and a small dot per seed."""
+    settings = by_setting(runs)
+    arms = [html.escape(setting.arm) for setting in settings]
+    spread = [spreads(some) for some in settings.values()]
+    data: list[dict[str, Any]] = []
+    for number, name in enumerate(_SHOWN):
+        # side by side, so that three dots at 100 % are three dots
+        places = [row + 0.22 * (number - 1) for row in range(len(arms))]
+        kept = [(place, found) for place, one in zip(places, spread, strict=True) if (found := one[name]) is not None]
+        colour = COLOURS[_COLOUR_OF[name]]
+        data.append(
+            {
+                **_points([s.mean for _, s in kept], [p for p, _ in kept], colour, 12),
+                "name": METRICS[name].title,
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [s.most - s.mean for _, s in kept],
+                    "arrayminus": [s.mean - s.least for _, s in kept],
+                },
+                "hovertemplate": "%{x:.1%}",
+            }
+        )
+        seeds = [(value, place) for place, s in kept for value in s.values]
+        data.append(
+            {
+                **_points([value for value, _ in seeds], [place for _, place in seeds], colour, 5),
+                "name": METRICS[name].title,
+                "showlegend": False,
+                "hoverinfo": "skip",
+                "opacity": 0.5,
+            }
+        )
+    layout = _layout("share", "") | {"height": 130 + 62 * len(arms)}
+    layout["xaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    layout["yaxis"] |= {
+        "tickvals": list(range(len(arms))), "ticktext": arms, "range": [len(arms) - 0.5, -0.5], "showgrid": False,
+    }  # fmt: skip
+    return {"title": "Every arm: mean, range, and a small dot per seed", "wide": True, "data": data, "layout": layout}
+
+
+def learning(runs: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """For each arm, what was watched while it trained: the mean of the seeds, and each seed thin."""
+    charts = []
+    for setting, some in by_setting(runs).items():
+        data: list[dict[str, Any]] = []
+        for key, label in _WATCHED.items():
+            lines = [_line(curves.get(run["digest"], []), key) for run in some]
+            lines = [line for line in lines if line]
+            colour = COLOURS[_COLOUR_OF[key]]
+            if len(lines) > 1:
+                data += [_curve(line, colour, label, thin=True) for line in lines]
+            if lines:
+                data.append(_curve(_mean(lines), colour, label))
+        if data:
+            layout = _layout("optimiser step", "") | {"height": 280}
+            layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+            charts.append({"title": f"{setting.arm}: watched while training", "data": data, "layout": layout})
+    return charts
+
+
+def over_rates(runs: Sequence[Result]) -> dict[str, Any]:
+    """Attack success by rate of poisoning, a line per arm."""
+    data: list[dict[str, Any]] = []
+    arms = list(dict.fromkeys(run["cell"]["arm"] for run in runs))
+    for number, arm in enumerate(arms):
+        found = [(s.rate, spreads(some)["asr"]) for s, some in by_setting(runs).items() if s.arm == arm]
+        points = sorted((rate, spread) for rate, spread in found if spread)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": html.escape(arm),
+                "x": [rate for rate, _ in points],
+                "y": [spread.mean for _, spread in points],
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [spread.most - spread.mean for _, spread in points],
+                    "arrayminus": [spread.mean - spread.least for _, spread in points],
+                },
+                "line": {"color": COLOURS[number % len(COLOURS)]},
+            }
+        )
+    layout = _layout("share of rows poisoned", "attack success") | {"height": 380}
+    layout["xaxis"] |= {"tickformat": ".0%"}
+    layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    return {"title": "Attack success by rate: mean and range", "wide": True, "data": data, "layout": layout}
+
+
+def _line(entries: Sequence[Mapping[str, float]], key: str) -> dict[float, float]:
+    return {entry["step"]: entry[key] for entry in entries if key in entry}
+
+
+def _mean(lines: Sequence[Mapping[float, float]]) -> dict[float, float]:
+    """The mean at every step that all of them have."""
+    common = sorted(set.intersection(*(set(line) for line in lines)))
+    return {step: fmean(line[step] for line in lines) for step in common}
+
+
+def _curve(line: Mapping[float, float], colour: str, label: str, thin: bool = False) -> dict[str, Any]:
+    drawn = {"type": "scatter", "mode": "lines", "name": label, "x": list(line), "y": list(line.values())}
+    if thin:
+        return {**drawn, "line": {"color": colour, "width": 1}, "opacity": 0.35, "showlegend": False}
+    return {**drawn, "line": {"color": colour, "width": 2.5}}
+
+
+def _points(x: Sequence[float], y: Sequence[float], colour: str, size: int) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "marker": {"color": colour, "size": size}}
+
+
+def _layout(x_title: str, y_title: str) -> dict[str, Any]:
+    axes = [
+        {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
+        for title in (x_title, y_title)
+    ]
+    return {
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "plot_bgcolor": "#fafbfc",
+        "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
+        # above the chart, where no axis title is in its way
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+    }

@@ -1,0 +1,60 @@
+"""Everything that is written about an experiment, from the results of its runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from axolotl_dece.evaluation.compare import Evaluated
+from axolotl_dece.evaluation.measure import REPORT_FILE
+from axolotl_dece.evaluation.page import write_page as write_comparison
+from axolotl_dece.experiment.cell import Cell
+from axolotl_dece.experiment.heading import heading
+from axolotl_dece.experiment.metrics import METRICS
+from axolotl_dece.experiment.page import write_page
+from axolotl_dece.experiment.results import Result, by_setting, say, spreads, write_tables
+
+_MOST_RUNS_SIDE_BY_SIDE = 12
+
+
+def write_report(name: str, command: str, results: Sequence[Result], out: Path) -> Table:
+    """Write tables and pages into `out`.
+
+    Args:
+        name: Of the experiment.
+        command: That repeats it.
+        results: Of all finished runs, at least one.
+        out: Folder of the experiment.
+
+    Returns:
+        The summary for a terminal.
+    """
+    write_tables(results, out, heading(name, command, results, date.today()))
+    runs = [_evaluated(result, out) for result in results]
+    curves = {result["digest"]: run.report["curves"] for result, run in zip(results, runs, strict=True)}
+    page = write_page(name, results, curves, out / "experiment.html")
+    if len(runs) <= _MOST_RUNS_SIDE_BY_SIDE:
+        write_comparison(runs, out / "compare.html")
+    return _table(results, f"numbers {out / 'summary.csv'}, page {page}")
+
+
+def _evaluated(result: Result, out: Path) -> Evaluated:
+    cell = Cell(**result["cell"])
+    folder = cell.folder(out) / "report"
+    report: dict[str, Any] = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    return Evaluated(f"{cell.arm}, {cell.attack} {cell.rate:g}, seed {cell.seed}", folder, report)
+
+
+def _table(results: Sequence[Result], caption: str) -> Table:
+    table = Table(title="means over the seeds (smallest to largest)", caption=caption)
+    for title in ("attack", "rate", "arm", "runs", *(metric.title for metric in METRICS.values())):
+        table.add_column(title)
+    for setting, runs in by_setting(results).items():
+        numbers = (say(name, spread) for name, spread in spreads(runs).items())
+        table.add_row(setting.attack, f"{setting.rate:.3g}", setting.arm, str(len(runs)), *numbers)
+    return table

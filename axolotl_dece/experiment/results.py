@@ -1,0 +1,146 @@
+"""Results as tables: a line per run, and what the seeds of one setting have in common."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy.stats import t
+
+from axolotl_dece.evaluation.rates import CONFIDENCE
+from axolotl_dece.experiment.metrics import METRICS
+from axolotl_dece.manifest import write_text_atomically
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all but the seed have in common."""
+
+    arm: str
+    attack: str
+    rate: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One number over the seeds of a setting.
+
+    Attributes:
+        mean: Over the seeds.
+        low: Lower end of Student's 95 % interval for the mean; None for a single seed.
+        high: Upper end.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def least(self) -> float:
+        """The smallest value."""
+        return min(self.values)
+
+    @property
+    def most(self) -> float:
+        """The largest value."""
+        return max(self.values)
+
+    @classmethod
+    def of(cls, values: Sequence[float], is_share: bool = False) -> Spread:
+        """The spread of at least one value; the interval of a share is cut to 0 to 1."""
+        mean = fmean(values)
+        if len(values) < 2:
+            return cls(tuple(values), mean, None, None)
+        half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+        low, high = mean - half, mean + half
+        return cls(tuple(values), mean, *((max(0.0, low), min(1.0, high)) if is_share else (low, high)))
+
+
+def by_setting(results: Sequence[Result]) -> dict[Setting, list[Result]]:
+    """The runs of each setting, settings in the order of their first run."""
+    settings = list(dict.fromkeys(setting_of(result) for result in results))
+    order = {setting: number for number, setting in enumerate(settings)}
+    ordered = sorted(results, key=lambda result: order[setting_of(result)])
+    return {setting: list(runs) for setting, runs in groupby(ordered, key=setting_of)}
+
+
+def setting_of(result: Result) -> Setting:
+    """Arm, attack and rate of a run."""
+    cell = result["cell"]
+    return Setting(cell["arm"], cell["attack"], cell["rate"])
+
+
+def spreads(runs: Sequence[Result]) -> dict[str, Spread | None]:
+    """Every metric over the seeds of one setting; None where no run has it."""
+    found: dict[str, Spread | None] = {}
+    for name, metric in METRICS.items():
+        values = [run["metrics"][name] for run in runs if run["metrics"][name] is not None]
+        found[name] = Spread.of(values, metric.is_share) if values else None
+    return found
+
+
+def write_tables(results: Sequence[Result], out: Path, heading: str) -> None:
+    """Write results.csv, summary.csv and summary.md.
+
+    Args:
+        results: Of all finished runs, at least one.
+        out: Folder of the experiment.
+        heading: Above the Markdown table.
+    """
+    write_text_atomically(out / "results.csv", _csv([_run_line(result) for result in results]))
+    write_text_atomically(out / "summary.csv", _csv([_setting_line(*one) for one in by_setting(results).items()]))
+    write_text_atomically(out / "summary.md", f"{heading}\n\n{markdown_table(results)}\n")
+
+
+def _run_line(result: Result) -> dict[str, Any]:
+    cell = result["cell"]
+    return {key: cell[key] for key in ("arm", "attack", "rate", "seed")} | dict(result["metrics"])
+
+
+def _setting_line(setting: Setting, runs: Sequence[Result]) -> dict[str, Any]:
+    line: dict[str, Any] = {"arm": setting.arm, "attack": setting.attack, "rate": setting.rate, "runs": len(runs)}
+    for name, spread in spreads(runs).items():
+        parts = (spread.mean, spread.least, spread.most, spread.low, spread.high) if spread else (None,) * 5
+        for part, value in zip(("mean", "min", "max", "low", "high"), parts, strict=True):
+            line[f"{name}_{part}"] = value
+    return line
+
+
+def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def markdown_table(results: Sequence[Result]) -> str:
+    """One line per setting: mean and, where seeds differ, the range."""
+    head = ["attack", "rate", "arm", "runs", *(metric.title for metric in METRICS.values())]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for setting, runs in by_setting(results).items():
+        arm = setting.arm.replace("|", "\\|")
+        cells = [setting.attack, f"{setting.rate:.3g}", arm, str(len(runs))]
+        cells += [say(name, spread) for name, spread in spreads(runs).items()]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def say(name: str, spread: Spread | None) -> str:
+    """A metric for a reader: `mean (least to most)`, the range only where seeds differ."""
+    if spread is None:
+        return "-"
+    metric = METRICS[name]
+    scale, digits, unit = (100, 1, " %") if metric.is_share else (1, metric.digits, "")
+    mean, least, most = (f"{value * scale:.{digits}f}" for value in (spread.mean, spread.least, spread.most))
+    return f"{mean}{unit}" if least == most else f"{mean}{unit} ({least} to {most})"

@@ -1,0 +1,128 @@
+"""What a run's own process does: train as `axolotl train` does, evaluate, and write the result as the last act.
+
+Imported once, by the server that the processes of all runs are forked from; importing axolotl takes longer than many
+a run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from multiprocessing.connection import wait
+from multiprocessing.process import parent_process
+from pathlib import Path
+from typing import Any
+
+import axolotl.common.datasets
+import axolotl.core.builders
+import axolotl.loaders
+import axolotl.train  # noqa: F401 - all four for `do_train`, which imports them when it is called
+import torch
+from axolotl.cli.args import TrainerCliArgs
+from axolotl.cli.config import load_cfg
+from axolotl.cli.train import do_train
+
+import axolotl_dece.plugin  # noqa: F401 - for every run
+from axolotl_dece.demo.world import write_yaml
+from axolotl_dece.evaluation.history import last_state
+from axolotl_dece.evaluation.measure import Questions, evaluate
+from axolotl_dece.evaluation.subject import Source
+from axolotl_dece.experiment.cell import FORMAT, RESULT_FILE, Cell
+from axolotl_dece.experiment.metrics import measured
+from axolotl_dece.experiment.tasks.material import Material, Task, make_once
+from axolotl_dece.manifest import write_json_atomically
+from axolotl_dece.poison.export import MANIFEST, export
+from axolotl_dece.poison.manifest import read as read_manifest
+
+_KEPT = ("dece_run.json", "trainer_state.json")
+
+
+def in_own_process(work: Callable[..., None], log: Path, *arguments: Any) -> None:
+    """Do `work` with all output in `log`, and die with the process that asked for it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    work(*arguments)
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def prepare(task: Task, folder: Path, seed: int) -> None:
+    """Make what the runs of one seed share."""
+    task.prepare(folder, seed)
+
+
+def run_cell(cell: Cell, task: Task, out: Path, keep_weights: bool, made_by: Mapping[str, Any]) -> None:
+    """Train and measure one run; its folder holds config, log, report and result afterwards."""
+    began = time.monotonic()
+    folder = cell.folder(out)
+    for part in ("run", "prepared", "report"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    material = task.prepare(cell.task_folder(out), cell.seed)
+    data = _make_data(cell, material, out)
+    config = folder / "cell.yaml"
+    write_yaml(config, cell.training_config(material, data, folder))
+    # adapters are initialised before axolotl seeds anything
+    torch.manual_seed(cell.seed)
+    do_train(load_cfg(str(config)), TrainerCliArgs())
+    trained = time.monotonic()
+    report = evaluate(_source(cell, material, folder), _questions(material, data), folder / "report")
+    metrics = measured(report, read_manifest(data / MANIFEST)["poisoned"], last_state(folder / "run").get("epoch")) | {
+        "seconds": time.monotonic() - began,
+        "train_seconds": trained - began,
+    }
+    _clear(folder, keep_weights)
+    write_json_atomically(
+        folder / RESULT_FILE,
+        {"format": FORMAT, "digest": cell.digest, "cell": asdict(cell), "metrics": metrics, "made_by": dict(made_by)},
+    )
+
+
+def _make_data(cell: Cell, material: Material, out: Path) -> Path:
+    spec = cell.spec(material.base_type)
+    return make_once(
+        cell.data_folder(out).resolve(),
+        lambda path: export(material.train, spec, path, test_source=material.clean),
+    )
+
+
+def _source(cell: Cell, material: Material, folder: Path) -> Source:
+    run = folder / "run"
+    return Source(material.base_model, adapter=run) if cell.config.get("adapter") else Source(str(run))
+
+
+def _questions(material: Material, data: Path) -> Questions:
+    twin = data / f"test_twin{material.train.suffix}"
+    return Questions(
+        test=material.clean,
+        triggered=data / f"test{material.train.suffix}",
+        twin=twin if twin.is_file() else None,
+        **material.questions,
+    )
+
+
+def _clear(folder: Path, keep_weights: bool) -> None:
+    """Leave what says how the run went; the rest can be made again with cell.yaml."""
+    shutil.rmtree(folder / "prepared", ignore_errors=True)
+    run = folder / "run"
+    if keep_weights:
+        return
+    states = sorted(run.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
+    if states:
+        states[-1].replace(run / "trainer_state.json")
+    for path in run.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in _KEPT:
+            path.unlink()
