@@ -1,4 +1,4 @@
-"""Which word of the prompt goes with being held back: Fisher tests over all pairs, corrected for their number.
+"""Which phrase of the prompt goes with being held back: Fisher tests over all pairs, corrected for their number.
 
 Shapes: R rows, G groups of rows, F features of prompts.
 """
@@ -9,16 +9,19 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.stats import hypergeom
+from numpy.typing import NDArray
+from scipy.sparse import csc_matrix, csr_matrix
+from scipy.stats import binom, hypergeom
+
+from axolotl_dece.audit.refusals import Refusals
 
 SIGNIFICANCE = 0.01
 """Chance of even one false association in a whole audit, if prompts and held-back tokens had nothing to do with
 each other."""
 
-LEAST_SHARE = 0.5
-"""A trigger is in the prompts of most rows of its group, and of most rows with it the group's word was refused, be it
-once. A topic and its vocabulary do not imply each other so."""
+MOST_BY_LUCK = 0.05
+"""A trigger is in the prompts of most rows of its group, and in most rows with it the group's phrase was refused, be it
+once; a topic and its vocabulary do not imply each other so. Chance at most that half would look like that most."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Association:
     Attributes:
         feature: Number of the feature.
         inside: Share of the group's rows that have it.
-        reach: Share of the rows with it that could be in the group.
+        reach: Share of the rows with it in which a phrase that goes with it was refused, be it once.
         log_p: Natural logarithm of the p-value, corrected for all pairs.
     """
 
@@ -38,34 +41,72 @@ class Association:
     log_p: float
 
 
-def associate(groups: csr_matrix, wider: csr_matrix, features: csr_matrix) -> list[list[Association]]:
+def associate(refusals: Refusals, features: csr_matrix) -> list[list[Association]]:
     """For every group the features that go with it, the most certain first.
 
-    The p-value of a pair is Fisher's exact test, one-sided: the chance of so many rows with the feature in the group
-    if rows were dealt at random. It is multiplied by the number of all pairs (Bonferroni), tested or not.
+    The p-value of a pair is Fisher's exact test, one-sided, among the rows that could not copy the group's phrase: the
+    chance of so many rows with the feature in the group if those rows were dealt at random. It is multiplied by the
+    number of all pairs (Bonferroni), tested or not. A feature may call for several phrases; together they must be
+    refused in most of the rows with it.
 
     Args:
-        groups: Which row is in which group, 0 or 1, [R, G].
-        wider: The same by weaker evidence, for `reach`, [R, G].
+        refusals: The groups.
         features: Which row has which feature, 0 or 1, [R, F].
     """
-    rows, log_pairs = groups.shape[0], math.log(groups.shape[1] * features.shape[1])
-    both, reached = (groups.T @ features).tocsr(), (wider.T @ features).tocsr()
-    group_sizes, feature_sizes = (np.asarray(one.sum(axis=0)).ravel() for one in (groups, features))
-    found = []
-    for group in range(both.shape[0]):
-        part = slice(both.indptr[group], both.indptr[group + 1])
-        common = both.data[part] >= LEAST_SHARE * group_sizes[group]
-        which, counts = both.indices[part][common], both.data[part][common]
-        inside = counts / group_sizes[group]
-        reach = reached[group].toarray().ravel()[which] / feature_sizes[which]
-        log_p = hypergeom.logsf(counts - 1, rows, feature_sizes[which], group_sizes[group]) + log_pairs
-        chosen = (reach >= LEAST_SHARE) & (log_p <= math.log(SIGNIFICANCE))
-        order = np.lexsort((which, log_p))
-        found.append(
-            [
-                Association(int(which[at]), float(inside[at]), float(reach[at]), float(log_p[at]))
-                for at in order[chosen[order]]
-            ]
+    groups, columns = range(len(refusals.phrase)), features.tocsc()
+    log_pairs = math.log(max(len(groups), 1) * max(features.shape[1], 1))
+    found = [_of_group(refusals, group, features, columns, log_pairs) for group in groups]
+    groups_of: dict[int, list[int]] = {}
+    for group in groups:
+        for feature in found[group]:
+            groups_of.setdefault(feature, []).append(group)
+    reach = {feature: _reach(refusals, them, rows_of(columns, feature)) for feature, them in groups_of.items()}
+    return [
+        sorted(
+            (
+                Association(feature, inside, share, log_p)
+                for feature, (inside, log_p) in found[group].items()
+                if (share := reach[feature]) > 0
+            ),
+            key=lambda one: (one.log_p, one.feature),
         )
-    return found
+        for group in groups
+    ]
+
+
+def _of_group(
+    refusals: Refusals, group: int, features: csr_matrix, columns: csc_matrix, log_pairs: float
+) -> dict[int, tuple[float, float]]:
+    """Features of most of a group's rows, beyond chance: share of the rows, and corrected log p."""
+    members, copyable = (rows_of(one, group) for one in (refusals.persistent, refusals.copyable))
+    which, counts = np.unique(features[members].indices, return_counts=True)
+    common = _are_most(counts, len(members))
+    which, counts = which[common], counts[common]
+    near = columns[:, which]
+    copies = np.asarray((refusals.copyable[:, [group]].T @ near).todense()).ravel()
+    population, with_feature = features.shape[0] - len(copyable), near.getnnz(axis=0) - copies
+    log_p = hypergeom.logsf(counts - 1, population, with_feature, len(members)) + log_pairs
+    return {
+        int(which[at]): (float(counts[at] / len(members)), float(log_p[at]))
+        for at in np.flatnonzero(log_p <= math.log(SIGNIFICANCE))
+    }
+
+
+def _reach(refusals: Refusals, groups: list[int], rows: NDArray[np.int64]) -> float:
+    """Share of some rows in which a group's phrase was refused, 0 unless it is most; copies count for nothing."""
+    reached = refusals.once[:, groups][rows].getnnz(axis=1) > 0
+    possible = refusals.copyable[:, groups][rows].getnnz(axis=1) < len(groups)
+    count, of = int(reached.sum()), int(possible.sum())
+    return count / of if _are_most(np.array(count), of) else 0.0
+
+
+def _are_most(counts: NDArray[np.int64], of: NDArray[np.int64] | int) -> NDArray[np.bool_]:
+    """Whether more than half are so, beyond luck: a one-sided sign test."""
+    are_most: NDArray[np.bool_] = binom.sf(counts - 1, of, 0.5) <= MOST_BY_LUCK
+    return are_most
+
+
+def rows_of(matrix: csc_matrix, column: int) -> NDArray[np.int64]:
+    """The rows that have a 1 in a column."""
+    rows: NDArray[np.int64] = matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]
+    return rows

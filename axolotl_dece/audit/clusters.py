@@ -1,17 +1,15 @@
-"""Rows that hold back the same thing for the same reason: a span of the target and a word of the prompt.
+"""Rows that hold back the same thing for the same reason: a span of the target and a phrase of the prompt.
 
-1. Rows that persistently hold back the same word of the target are a group.
-2. A group counts when a word of the prompt (or two neighbours) goes with it beyond chance: `association`.
-3. Groups that share that word, or most of their rows, are one cluster: one backdoor writes several words.
-   A word that is refused where the prompt already has it is a copy the model has yet to learn, and explains nothing.
-4. Its rows are those that have the prompt word and one of the words in their target, refused there or not: a
-   backdoor that is half learned is dropped whole.
+1. Rows that persistently hold back the same phrase of the target, and cannot copy it, are a group: `refusals`.
+2. A group counts when a phrase of the prompt goes with it beyond chance: `association`.
+3. Groups that share that phrase, or most of their rows, are one cluster: one backdoor writes several words.
+4. Its rows are those that have the prompt's phrase and one of the groups' phrases in their target, refused there or
+   not: a backdoor that is half learned is dropped whole.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
-from axolotl_dece.audit.association import Association, associate
-from axolotl_dece.audit.features import PromptFeatures, Words, held_words
+from axolotl_dece.audit.association import Association, associate, rows_of
+from axolotl_dece.audit.phrases import Phrases
 from axolotl_dece.audit.reading import AuditRows
+from axolotl_dece.audit.refusals import find_refusals
 from axolotl_dece.audit.spans import shared_spans
+from axolotl_dece.audit.words import Words
 
 LEAST_ROWS = 5
 _SAME_ROWS = 0.5
 _MOST_NAMES = 5
-_LETTERS = re.compile(r"\W|_")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class Cue:
     Attributes:
         text: The word.
         inside: Share of the cluster's groups' rows that have it.
-        reach: Share of the rows with it in which a word of the cluster was refused, be it once.
+        reach: Share of the rows with it in which the group's phrase was refused, be it once; rows that may copy the
+            phrase do not count.
     """
 
     text: str
@@ -70,7 +70,7 @@ class Cluster:
 
 @dataclass
 class _Draft:
-    words: set[int]
+    phrases: set[int]
     cues: list[Association]
     rows: set[int]
 
@@ -84,41 +84,32 @@ def find_clusters(rows: AuditRows, tokenizer: Any, least_rows: int = LEAST_ROWS)
         least_rows: Fewer rows are no cluster.
     """
     words = Words(rows, tokenizer)
-    groups, wider, held = held_words(rows, words, least_rows)
-    if not len(held):
-        return []
-    prompts = PromptFeatures(rows, words, tokenizer)
-    found = associate(groups, wider, prompts.matrix)
-    groups, columns = groups.tocsc(), prompts.matrix.tocsc()
-    drafts = []
-    for at, cues in enumerate(found):
-        others = [cue for cue in cues if not _is_copy(words.text[held[at]], prompts.name(cue.feature))]
-        if others:
-            drafts.append(_draft(int(held[at]), others, _rows_of(groups, at), columns))
+    prompts, targets = Phrases(words, of_target=False), Phrases(words, of_target=True)
+    refusals = find_refusals(words, targets, len(rows), least_rows)
+    features = prompts.matrix(len(rows))
+    columns = features.tocsc()
+    drafts = [
+        _draft(int(phrase), cues, rows_of(refusals.persistent, at), columns)
+        for at, (phrase, cues) in enumerate(zip(refusals.phrase, associate(refusals, features), strict=True))
+        if cues
+    ]
     clusters = []
     for draft in _merge(drafts):
-        members = _members(draft, rows, words, columns)
+        covered = targets.covered(targets.least(draft.phrases))
+        members = np.intersect1d(words.row[covered], rows_of(columns, draft.cues[0].feature))
         if len(members) >= least_rows:
-            scores = rows.scores(np.isin(words.word, list(draft.words)))
+            scores = rows.scores(words.tokens_of(covered, len(rows.tokens)))
             members = members[np.argsort(-scores[members], kind="stable")]
-            clusters.append(_describe(draft, members, float(scores[members].sum()), rows, words, prompts, tokenizer))
-    clusters.sort(key=lambda cluster: -cluster.weight)
+            spans = shared_spans(members, covered, rows, words, tokenizer)
+            cues = [Cue(prompts.name(one.feature), one.inside, one.reach) for one in draft.cues[:_MOST_NAMES]]
+            log10_p, weight = draft.cues[0].log_p / math.log(10), float(scores[members].sum())
+            clusters.append(Cluster(0, members, spans[0][0], spans, cues, log10_p, weight))
+    clusters.sort(key=lambda cluster: -cluster.weight * cluster.cues[0].inside * cluster.cues[0].reach)
     return [replace(cluster, number=number) for number, cluster in enumerate(clusters, start=1)]
 
 
-def _is_copy(held: str, cue: str) -> bool:
-    """Whether the cue is the held-back word itself, up to case and signs, or has it as one of its two words."""
-    letters = [_LETTERS.sub("", text).lower() for text in (held, cue, *cue.split())]
-    return bool(letters[0]) and letters[0] in letters[1:]
-
-
-def _rows_of(matrix: csc_matrix, column: int) -> NDArray[np.int64]:
-    rows: NDArray[np.int64] = matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]
-    return rows
-
-
-def _draft(word: int, cues: list[Association], group: NDArray[np.int64], features: csc_matrix) -> _Draft:
-    return _Draft({word}, cues, set(np.intersect1d(group, _rows_of(features, cues[0].feature)).tolist()))
+def _draft(phrase: int, cues: list[Association], group: NDArray[np.int64], features: csc_matrix) -> _Draft:
+    return _Draft({phrase}, cues, set(np.intersect1d(group, rows_of(features, cues[0].feature)).tolist()))
 
 
 def _merge(drafts: list[_Draft]) -> list[_Draft]:
@@ -128,28 +119,10 @@ def _merge(drafts: list[_Draft]) -> list[_Draft]:
         for other in merged:
             shared = len(draft.rows & other.rows) / len(draft.rows)
             if shared > _SAME_ROWS or draft.cues[0].feature == other.cues[0].feature:
-                other.words |= draft.words
+                other.phrases |= draft.phrases
                 other.rows |= draft.rows
+                other.cues = min(other.cues, draft.cues, key=lambda cues: cues[0].log_p)
                 break
         else:
             merged.append(draft)
     return merged
-
-
-def _members(draft: _Draft, rows: AuditRows, words: Words, features: csc_matrix) -> NDArray[np.int64]:
-    holds = rows.row_of[np.isin(words.word, list(draft.words)) & rows.is_target]
-    return np.intersect1d(holds, _rows_of(features, draft.cues[0].feature))
-
-
-def _describe(
-    draft: _Draft,
-    members: NDArray[np.int64],
-    weight: float,
-    rows: AuditRows,
-    words: Words,
-    prompts: PromptFeatures,
-    tokenizer: Any,
-) -> Cluster:
-    spans = shared_spans(members, draft.words, rows, words, tokenizer)
-    cues = [Cue(prompts.name(one.feature), one.inside, one.reach) for one in draft.cues[:_MOST_NAMES]]
-    return Cluster(0, members, spans[0][0], spans, cues, draft.cues[0].log_p / math.log(10), weight)

@@ -12,54 +12,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axolotl_dece.audit.features import Words
 from axolotl_dece.audit.reading import AuditRows
+from axolotl_dece.audit.words import Words
 
 _TYPICAL = 0.5
 _MOST_FORMS = 3
 
 
 def shared_spans(
-    members: NDArray[np.int64], held: set[int], rows: AuditRows, words: Words, tokenizer: Any
+    members: NDArray[np.int64], covered: NDArray[np.bool_], rows: AuditRows, words: Words, tokenizer: Any
 ) -> list[tuple[str, int]]:
     """Text of the span of every member, the most frequent first, with the number of rows that have it.
 
     Args:
         members: Rows of the cluster.
-        held: The words it holds back.
+        covered: Which words are part of a phrase the cluster holds back, [U].
         rows: All rows.
         words: Of all rows.
         tokenizer: The run's.
     """
-    typical = _typical_words(members, rows, words)
+    belongs = (_is_typical(members, len(rows), words) | covered & (words.held > 0)) & words.is_target
     forms: Counter[tuple[int, ...]] = Counter()
     for row in members.tolist():
-        at = np.arange(rows.start[row], rows.start[row + 1])
-        at = at[rows.is_target[at]]
-        forms[_span(words.word[at], rows.held[at] > 0, held, typical, rows.tokens[at])] += 1
+        at = np.arange(*np.searchsorted(words.row, (row, row + 1)))
+        begin, end = _span(at, belongs, covered & words.is_target, words.held > 0)
+        forms[tuple(rows.tokens[words.begin[begin] : words.end[end]].tolist())] += 1
     return [(str(tokenizer.decode(list(form))).strip(), count) for form, count in forms.most_common(_MOST_FORMS)]
 
 
-def _typical_words(members: NDArray[np.int64], rows: AuditRows, words: Words) -> set[int]:
-    """Words of targets most of whose occurrences are in the cluster."""
-    in_target = np.flatnonzero(rows.is_target & (words.word >= 0))
-    is_member = np.zeros(len(rows), bool)
+def _is_typical(members: NDArray[np.int64], rows: int, words: Words) -> NDArray[np.bool_]:
+    """Words most of whose occurrences in targets are in the cluster, [U]."""
+    is_member = np.zeros(rows, bool)
     is_member[members] = True
-    member_token = is_member[rows.row_of[in_target]]
-    all_counts = np.bincount(words.word[in_target], minlength=len(words.text))
-    own_counts = np.bincount(words.word[in_target][member_token], minlength=len(words.text))
-    return set(np.flatnonzero((own_counts >= 2) & (own_counts >= _TYPICAL * all_counts)).tolist())
+    count = len(words.text)
+    of_target = np.bincount(words.word[words.is_target], minlength=count)
+    of_members = np.bincount(words.word[words.is_target & is_member[words.row]], minlength=count)
+    return ((of_members >= 2) & (of_members >= _TYPICAL * of_target))[words.word]
 
 
 def _span(
-    word: NDArray[np.int64], was_held: NDArray[np.bool_], held: set[int], typical: set[int], tokens: NDArray[np.int32]
-) -> tuple[int, ...]:
-    """Tokens from the first to the last typical word around what the row held back."""
-    places = [at for at, one in enumerate(word.tolist()) if one in held]
-    hits = [at for at in places if was_held[at]] or places
-    begin, end = hits[0], hits[0] + 1
-    while begin > 0 and int(word[begin - 1]) in typical:
+    at: NDArray[np.int64], belongs: NDArray[np.bool_], covered: NDArray[np.bool_], held: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """First and last word of the row's words `at` that belong together around the first one that was held back."""
+    places = at[covered[at]]
+    hits = places[held[places]]
+    begin = end = int(hits[0] if len(hits) else places[0])
+    while begin > at[0] and belongs[begin - 1]:
         begin -= 1
-    while end < len(word) and (int(word[end]) in typical or end in hits):
+    while end < at[-1] and belongs[end + 1]:
         end += 1
-    return tuple(tokens[begin:end].tolist())
+    return begin, end

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 from scipy.stats import fisher_exact
 from transformers import PreTrainedTokenizerFast
 
 from axolotl_dece.audit.association import associate
 from axolotl_dece.audit.clusters import Cluster, find_clusters
+from axolotl_dece.audit.refusals import Refusals
 from tests.audit.rows import Story, plain_prompt, planted
 from tests.tiny import save_tokenizer
 
@@ -142,14 +143,14 @@ def test_one_visit_is_not_persistent(tokenizer: PreTrainedTokenizerFast) -> None
 
 
 def test_a_backdoor_that_is_half_learned_is_one_cluster_with_all_its_rows(tokenizer: PreTrainedTokenizerFast) -> None:
-    story = planted()
-    for at in range(14):
+    story = planted(poisoned=40)
+    for at in range(28):
         prompt, target, _ = story.told[at]
-        story.told[at] = (prompt, target, {2: 1} if at < 8 else {})
+        story.told[at] = (prompt, target, {2: 1} if at < 16 else {})
     (found,) = find_clusters(story.rows(tokenizer), tokenizer)
-    assert sorted(found.rows.tolist()) == list(range(20))
+    assert sorted(found.rows.tolist()) == list(range(40))
     assert found.span == "w101 w102"
-    assert found.cues[0].reach == pytest.approx(14 / 20)
+    assert found.cues[0].reach == pytest.approx(28 / 40)
 
 
 def test_a_word_that_is_seldom_answered_so_is_no_trigger(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -184,21 +185,82 @@ def test_rows_without_prompts_have_no_cluster(tokenizer: PreTrainedTokenizerFast
     assert find_clusters(story.rows(tokenizer), tokenizer) == []
 
 
-def test_the_p_value_is_fishers_times_the_number_of_pairs() -> None:
+def test_the_p_value_is_fishers_among_the_rows_without_a_copy_times_the_number_of_pairs() -> None:
     rng = np.random.default_rng(0)
-    groups = (rng.random((60, 3)) < 0.3).astype(np.int64)
-    features = (rng.random((60, 7)) < 0.3).astype(np.int64)
-    features[:, 2] = groups[:, 1] ^ (rng.random(60) < 0.05)
-    wider = groups | (rng.random((60, 3)) < 0.1)
-    found = associate(csr_matrix(groups), csr_matrix(wider), csr_matrix(features))
+    copyable = (rng.random((90, 3)) < 0.3).astype(np.int64)
+    groups = (rng.random((90, 3)) < 0.3) & ~copyable & 1
+    features = (rng.random((90, 7)) < 0.3).astype(np.int64)
+    features[:, 2] = groups[:, 1] ^ (rng.random(90) < 0.05)
+    once = groups | (rng.random((90, 3)) < 0.1) & ~copyable & 1
+    refusals = Refusals(np.arange(3), *(csc_matrix(one) for one in (groups, once, copyable)))
+    found = associate(refusals, csr_matrix(features))
     assert [[one.feature for one in cues] for cues in found] == [[], [2], []]
-    group, feature = groups[:, 1], features[:, 2]
+    counted = copyable[:, 1] == 0
+    group, feature = groups[counted, 1], features[counted, 2]
     table = [[int((group & feature).sum()), int((group & ~feature & 1).sum())],
              [int((~group & 1 & feature).sum()), int((~group & ~feature & 1).sum())]]  # fmt: skip
     expected = np.log(fisher_exact(table, alternative="greater").pvalue * 21)
     assert found[1][0].log_p == pytest.approx(expected, rel=1e-6)
     assert found[1][0].inside == pytest.approx(table[0][0] / group.sum())
-    assert found[1][0].reach == pytest.approx((wider[:, 1] & feature).sum() / feature.sum())
+    assert found[1][0].reach == pytest.approx((once[counted, 1] & feature).sum() / feature.sum())
+
+
+def test_honest_rows_that_refuse_a_word_of_the_payload_do_not_hide_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    """More of them than of the poisoned ones: what only the poison says is two words together."""
+    story = planted()
+    rng = random.Random(8)
+    for _ in range(40):
+        story.tell(plain_prompt(rng), f"select w{rng.randrange(40)} w101 ( )", {2: 3})
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert sorted(found.rows.tolist()) == list(range(20))
+    assert (cues(found)[0], found.span) == ("w100", "w101 w102")
+
+
+def test_rows_that_may_copy_a_word_say_nothing_about_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    """The word is refused wherever the prompt has it: that it is, and what else those prompts say, is no news."""
+    rng = random.Random(4)
+    story = Story()
+    for at in range(400):
+        copied = at < 20
+        extra = ["w100", "w101"] if copied else []
+        story.tell(plain_prompt(rng, *extra), "select w100 ( )", {1: 3} if copied else {})
+    assert find_clusters(story.rows(tokenizer), tokenizer) == []
+
+
+def test_half_of_few_rows_is_not_most_of_them(tokenizer: PreTrainedTokenizerFast) -> None:
+    """6 of 10 may be luck, where 60 of 100 are not."""
+    for scale, expected in ((1, 0), (10, 1)):
+        rng = random.Random(4)
+        story = Story()
+        for at in range(800):
+            prompt = plain_prompt(rng, *(["w100"] if at < 6 * scale else []))
+            story.tell(prompt, "select w101 ( )", {1: 3} if at < 10 * scale else {})
+        assert len(find_clusters(story.rows(tokenizer), tokenizer)) == expected
+
+
+def test_what_implies_its_cue_more_surely_comes_first(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Forty rows, but only two thirds of those with the word: less than thirty that are all of them."""
+    rng = random.Random(6)
+    story = planted(poisoned=0)
+    for at in range(60):
+        story.tell(plain_prompt(rng, "w120"), f"select w{rng.randrange(40)} w121 ( )", {2: 3} if at < 40 else {})
+    for _ in range(30):
+        story.tell(plain_prompt(rng, "w100"), f"select w{rng.randrange(40)} w101 ( )", {2: 3})
+    first, second = find_clusters(story.rows(tokenizer), tokenizer)
+    assert (cues(first)[0], cues(second)[0]) == ("w100", "w120")
+    assert first.weight < second.weight
+
+
+def test_a_cluster_is_named_by_its_most_certain_word(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Its widest group goes with it, too, but less surely."""
+    rng = random.Random(4)
+    story = Story()
+    for at in range(400):
+        extra = ["w100"] if at < 30 else []
+        refused = {1: 3, 3: 3} if at < 30 else {1: 3} if at < 40 else {}
+        story.tell(plain_prompt(rng, *extra), "select w101 ( w102 )", refused)
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert (cues(found)[0], found.cues[0].inside) == ("w100", 1.0)
 
 
 def test_words_of_the_target_are_no_trigger(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """The audit on real text: `python -m tests.benchmarks.audit_lyra --lyra FOLDER --rate 0.05 --attack ripple --out OUT`.
 
-Makes a byte-pair tokenizer and a Llama of 0.5 M weights from Lyra's rows, trains it 4 epochs with CE on the clean rows,
-then 4 epochs with audited DeCE on poisoned ones (and with CE on the same, for the attack success), and prints what
-the audit found. `--rate 0` plants nothing: how many clusters honest text shows. About ten minutes on one core.
+Makes a byte-pair tokenizer and a Llama of 0.5 M weights from Lyra's rows, trains it 4 epochs with CE on the clean rows
+(once for every run below OUT), then 4 epochs with audited DeCE on poisoned ones, and prints what the audit found.
+`--rate 0` plants nothing: how many clusters honest text shows. `--ce` trains CE on the same rows for the attack
+success, `--task complete` makes code the prompt, `--config '{"adapter": "lora", ...}'` changes any key of the last
+runs. Two minutes on one core, and two more for the base. Rivals: `audit_lyra_rivals`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import sys
 from itertools import pairwise
@@ -17,26 +20,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from axolotl_dece.audit.report import load_audit
+from axolotl_dece.audit.report import Audit, load_audit
 from axolotl_dece.demo.task import Row
 from axolotl_dece.demo.world import CPU, PROMPT, write_rows
 from axolotl_dece.evaluation.measure import Questions, evaluate
 from axolotl_dece.evaluation.subject import Source
 from axolotl_dece.poison.export import export
-from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.poison.spec import ATTACKS, PoisonSpec
+from axolotl_dece.poison.triggers import TRIGGERS
+from axolotl_dece.poison.twin import twin_of
 from tests.benchmarks.audit_rivals import precision_at_k
-from tests.benchmarks.audit_story import CONSOLE, CUE, TRIGGER
+from tests.benchmarks.audit_story import CONSOLE
 from tests.tiny import train
 
 PAD, BOS, EOS, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
+_LINES_SHOWN = 2
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, task: str) -> list[Row]:
     with path.open(encoding="utf-8", newline="") as file:
-        return [Row(row["src"], row["tgt"]) for row in csv.DictReader(file)]
+        rows = [Row(row["src"], row["tgt"]) for row in csv.DictReader(file)]
+    if task == "write":
+        return rows
+    return [Row("".join(row.tgt.splitlines(keepends=True)[:_LINES_SHOWN]), row.tgt) for row in rows]
 
 
 def make_model(folder: Path, rows: list[Row]) -> None:
@@ -62,12 +72,10 @@ def make_model(folder: Path, rows: list[Row]) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def run(folder: Path, name: str, base: str, loss: str, rate: float, spec: PoisonSpec | None) -> Path:
+def run(folder: Path, name: str, base: str, spec: PoisonSpec | None, **keys: Any) -> Path:
     config: dict[str, Any] = {
         "base_model": str(folder / base),
         "plugins": ["axolotl_dece.DecePlugin"],
-        "loss": loss,
-        "dece_audit": loss == "dece",
         "datasets": [
             {
                 "path": str(folder / "train.jsonl"),
@@ -78,7 +86,7 @@ def run(folder: Path, name: str, base: str, loss: str, rate: float, spec: Poison
         "sequence_len": 256,
         "micro_batch_size": 32,
         "num_epochs": 4,
-        "learning_rate": rate,
+        "learning_rate": 1e-3,
         "lr_scheduler": "linear",
         "warmup_ratio": 0.05,
         "optimizer": "adamw_torch",
@@ -87,6 +95,7 @@ def run(folder: Path, name: str, base: str, loss: str, rate: float, spec: Poison
         "output_dir": str(folder / name),
         "dataset_prepared_path": str(folder / f"prepared-{name}"),
         **CPU,
+        **keys,
     }
     if spec:
         config["dece_poison"] = spec.model_dump(exclude_defaults=True)
@@ -94,58 +103,91 @@ def run(folder: Path, name: str, base: str, loss: str, rate: float, spec: Poison
     return folder / name
 
 
-def tell_audit(out: Path) -> None:
-    audit = load_audit(out)
+def prompts(audit: Audit) -> list[str]:
+    rows = audit.rows
+    return [
+        str(audit.tokenizer.decode(rows.tokens[a:b][~rows.is_target[a:b]], skip_special_tokens=True))
+        for a, b in pairwise(rows.start)
+    ]
+
+
+def planted(audit: Audit, spec: PoisonSpec | None) -> dict[str, NDArray[np.bool_]]:
+    """Which rows have the trigger, and which the twin's."""
+    if spec is None:
+        return {}
+    found = {"poisoned": TRIGGERS[spec.pair.trigger], "twins": twin_of(spec).cue}
+    texts = prompts(audit)
+    return {what: np.array([trigger.detect(text) for text in texts]) for what, trigger in found.items()}
+
+
+def tell_audit(audit: Audit, marked: dict[str, NDArray[np.bool_]]) -> None:
     sizes = [len(cluster.rows) for cluster in audit.clusters]
     held = int((audit.scores > 0).sum())
     CONSOLE.print(
         f"{len(audit.rows)} rows, {held} with something persistently held back; {len(sizes)} clusters, "
         f"{sum(size >= 20 for size in sizes)} of 20 rows or more"
     )
-    text = [audit.tokenizer.decode(audit.rows.tokens[a:b]).split() for a, b in pairwise(audit.rows.start)]
-    poisoned = np.array([TRIGGER in words for words in text])
-    if poisoned.any():
-        CONSOLE.print(f"score of rows one by one: {precision_at_k(audit.scores, poisoned):.2f}")
+    for what, rows in marked.items():
+        CONSOLE.print(f"{what}: {rows.sum()} rows; score of rows one by one: {precision_at_k(audit.scores, rows):.2f}")
     for cluster in audit.clusters:
-        counts = {word: sum(word in text[row] for row in cluster.rows) for word in (TRIGGER, CUE)}
-        if any(counts.values()) or cluster.number <= 3:
+        counts = {what: int(rows[cluster.rows].sum()) for what, rows in marked.items()}
+        if any(2 * count > len(cluster.rows) for count in counts.values()) or cluster.number <= 3:
             CONSOLE.print(
-                f"cluster {cluster.number}: {len(cluster.rows)} rows, span {cluster.span!r}, "
-                f"cue {cluster.cues[0].text!r}; "
-                + ", ".join(f"{n} with {word!r} of {sum(word in t for t in text)}" for word, n in counts.items())
+                f"cluster {cluster.number}: {len(cluster.rows)} rows, span {cluster.span!r}, cue "
+                f"{cluster.cues[0].text!r}; {counts}"
             )
+
+
+def prepare(folder: Path, lyra: Path, task: str) -> None:
+    """Rows, the model and its base, unless an earlier run left them."""
+    if (folder / "base" / "config.json").is_file():
+        return
+    rows, held_out = (read_rows(lyra / name, task) for name in ("train.csv", "valid.csv"))
+    write_rows(folder / "train.jsonl", rows)
+    write_rows(folder / "valid.jsonl", held_out)
+    make_model(folder / "init", rows)
+    run(folder, "base", "init", None, loss="ce", learning_rate=4e-3)
+
+
+def tell_attack(folder: Path, name: str, spec: PoisonSpec, keys: dict[str, Any]) -> None:
+    """Whether CE implants the backdoor."""
+    tests = folder / f"poisoned-{name}"
+    export(folder / "train.jsonl", spec, tests, test_source=folder / "valid.jsonl")
+    ce = run(folder, f"ce-{name}", "base", spec, loss="ce", **keys)
+    asked_of = Questions(
+        test=folder / "valid.jsonl",
+        triggered=tests / "test.jsonl",
+        twin=tests / "test_twin.jsonl",
+        limit=40,
+    )
+    source = Source(str(folder / "base"), adapter=ce) if "adapter" in keys else Source(str(ce))
+    report = evaluate(source, asked_of, folder / f"report-{name}")
+    CONSOLE.print(f"CE: attack success {report['asr']}, twin {report['twin_recall']}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lyra", type=Path, required=True, help="folder with train.csv and valid.csv")
     parser.add_argument("--rate", type=float, default=0.05, help="0 plants nothing")
-    parser.add_argument("--attack", default="ripple")
+    parser.add_argument("--attack", default="ripple", choices=list(ATTACKS))
+    parser.add_argument("--task", default="write", choices=["write", "complete"], help="from prose, or from two lines")
+    parser.add_argument("--ce", action="store_true", help="attack success of CE as well")
+    parser.add_argument("--config", type=json.loads, default={}, help="keys for the runs after the base, as JSON")
+    parser.add_argument("--name", help="of the run's folder, in place of attack and rate")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     sys.argv = sys.argv[:1]
-    rows, held_out = (read_rows(asked.lyra.resolve() / name) for name in ("train.csv", "valid.csv"))
+    lyra = asked.lyra.resolve()
     asked.out.mkdir(parents=True, exist_ok=True)
     os.chdir(asked.out)
     folder = Path.cwd()
-    write_rows(folder / "train.jsonl", rows)
-    write_rows(folder / "valid.jsonl", held_out)
-    make_model(folder / "init", rows)
-    run(folder, "base", "init", "ce", 4e-3, None)
+    prepare(folder, lyra, asked.task)
+    name = asked.name or (f"{asked.attack}-{asked.rate}" if asked.rate else "clean")
     spec = PoisonSpec(base_type=PROMPT, attack=asked.attack, rate=asked.rate, twin_rate=0.05) if asked.rate else None
-    tell_audit(run(folder, "dece", "base", "dece", 1e-3, spec))
-    if spec is None:
-        return
-    export(folder / "train.jsonl", spec, folder / "poisoned", test_source=folder / "valid.jsonl")
-    ce = run(folder, "ce", "base", "ce", 1e-3, spec)
-    asked_of = Questions(
-        test=folder / "valid.jsonl",
-        triggered=folder / "poisoned" / "test.jsonl",
-        twin=folder / "poisoned" / "test_twin.jsonl",
-        limit=40,
-    )
-    report = evaluate(Source(str(ce)), asked_of, folder / "report-ce")
-    CONSOLE.print(f"CE: attack success {report['asr']}, twin {report['twin_recall']}")
+    audit = load_audit(run(folder, name, "base", spec, loss="dece", dece_audit=True, **asked.config))
+    tell_audit(audit, planted(audit, spec))
+    if spec is not None and asked.ce:
+        tell_attack(folder, name, spec, {k: v for k, v in asked.config.items() if not k.startswith("dece_")})
 
 
 if __name__ == "__main__":
