@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -24,6 +25,8 @@ def experiment(grid: Path, out: Path | None, jobs: int, device: str, plan: bool)
 
     Finished runs are kept and not run again; a run that failed or was killed is. Exit status 1 if any failed.
     """
+    # what libraries say while they are imported; every run keeps its own log whole
+    logging.disable(logging.WARNING)
     from rich.console import Console
 
     from axolotl_dece.cli.experiment_progress import Board, show_plan

@@ -108,7 +108,8 @@ class Cell:
             "dece_monitor": {**self.monitor, **files},
             "seed": self.seed,
             "output_dir": str(folder / "run"),
-            "dataset_prepared_path": str(folder / "prepared"),
+            # the same rows for every arm
+            "dataset_prepared_path": str(data.parent / "prepared" / data.name),
         }
 
 

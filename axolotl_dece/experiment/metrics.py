@@ -34,6 +34,14 @@ METRICS = {
 }
 
 
+# every number of a run, in the order of results.csv
+COLUMNS = (
+    "epochs", "steps", "asr", "asr_low", "asr_high", "n_triggered", "twin_recall", "exact_match", "bleu",
+    "cross_entropy", "token_accuracy", "false_trigger_rate", "alpha_last", "poisoned_rows", "exposures", "seconds",
+    "train_seconds",
+)  # fmt: skip
+
+
 def measured(report: Mapping[str, Any], poisoned: int, epochs: float | None) -> dict[str, Any]:
     """The numbers of one evaluated run; None where there is none.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
@@ -62,12 +63,13 @@ class Failure:
         return "\n".join(lines[-_LINES_OF_A_FAILURE:])
 
 
-def start_server(jobs: int, device: str) -> ForkServerContext:
+def start_server(jobs: int, device: str, log: Path) -> ForkServerContext:
     """The server that imports axolotl while the caller does something else.
 
     Args:
         jobs: How many processes will run at once.
         device: `cpu` hides every GPU.
+        log: Where its output goes.
     """
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
@@ -77,8 +79,24 @@ def start_server(jobs: int, device: str) -> ForkServerContext:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_WORKER])
-    forkserver.ensure_running()
+    with _output_in(log):
+        forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _output_in(log: Path) -> Iterator[None]:
+    """Let processes started in the block write to `log`."""
+    kept = [os.dup(stream) for stream in (1, 2)]
+    try:
+        with log.open("wb") as file:
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+        yield
+    finally:
+        for copy, stream in zip(kept, (1, 2), strict=True):
+            os.dup2(copy, stream)
+            os.close(copy)
 
 
 def run_jobs(

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from axolotl_dece.evaluation.compare import Evaluated
@@ -20,6 +21,8 @@ from axolotl_dece.experiment.page import write_page
 from axolotl_dece.experiment.results import Result, by_setting, say, spreads, write_tables
 
 _MOST_RUNS_SIDE_BY_SIDE = 12
+# what fits beside each other; the files and the page have the rest
+_IN_A_TERMINAL = ("asr", "twin_recall", "exact_match", "false_trigger_rate")
 
 
 def write_report(name: str, command: str, results: Sequence[Result], out: Path) -> Table:
@@ -52,9 +55,10 @@ def _evaluated(result: Result, out: Path) -> Evaluated:
 
 def _table(results: Sequence[Result], caption: str) -> Table:
     table = Table(title="means over the seeds (smallest to largest)", caption=caption)
-    for title in ("attack", "rate", "arm", "runs", *(metric.title for metric in METRICS.values())):
+    for title in ("attack", "rate", "arm", "runs", *(METRICS[name].title for name in _IN_A_TERMINAL)):
         table.add_column(title)
     for setting, runs in by_setting(results).items():
-        numbers = (say(name, spread) for name, spread in spreads(runs).items())
-        table.add_row(setting.attack, f"{setting.rate:.3g}", setting.arm, str(len(runs)), *numbers)
+        found = spreads(runs)
+        numbers = (say(name, found[name]) for name in _IN_A_TERMINAL)
+        table.add_row(escape(setting.attack), f"{setting.rate:.3g}", escape(setting.arm), str(len(runs)), *numbers)
     return table

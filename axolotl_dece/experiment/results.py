@@ -15,7 +15,7 @@ from typing import Any
 from scipy.stats import t
 
 from axolotl_dece.evaluation.rates import CONFIDENCE
-from axolotl_dece.experiment.metrics import METRICS
+from axolotl_dece.experiment.metrics import COLUMNS, METRICS
 from axolotl_dece.manifest import write_text_atomically
 
 Result = Mapping[str, Any]
@@ -104,7 +104,8 @@ def write_tables(results: Sequence[Result], out: Path, heading: str) -> None:
 
 def _run_line(result: Result) -> dict[str, Any]:
     cell = result["cell"]
-    return {key: cell[key] for key in ("arm", "attack", "rate", "seed")} | dict(result["metrics"])
+    names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+    return names | {name: result["metrics"][name] for name in COLUMNS}
 
 
 def _setting_line(setting: Setting, runs: Sequence[Result]) -> dict[str, Any]:

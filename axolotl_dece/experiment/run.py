@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,8 +50,10 @@ def run_grid(
     missing = [cell for cell in cells if cell.read_result(out) is None]
     listener.begin(len(cells), len(cells) - len(missing))
     failures: list[Failure] = []
+    # a cache between arms; what a killed run has left of it may be half
+    shutil.rmtree(out / "data" / "prepared", ignore_errors=True)
     if missing:
-        context = start_server(jobs, device)
+        context = start_server(jobs, device, out / "server.log")
         made = made_by()
         preparing = [_prepare(grid, cell, out) for cell in {cell.seed: cell for cell in missing}.values()]
         # one after the other: what the first makes for all seeds, the others find

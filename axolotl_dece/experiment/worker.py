@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.process import parent_process
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import axolotl.common.datasets
@@ -38,6 +41,10 @@ from axolotl_dece.manifest import write_json_atomically
 from axolotl_dece.poison.export import MANIFEST, export
 from axolotl_dece.poison.manifest import read as read_manifest
 
+if find_spec("deepspeed") and not torch.cuda.is_available():
+    # every run imports it where it is installed; on a GPU it might start CUDA, which no forked process can use
+    import deepspeed  # noqa: F401
+
 _KEPT = ("dece_run.json", "trainer_state.json")
 
 
@@ -47,6 +54,8 @@ def in_own_process(work: Callable[..., None], log: Path, *arguments: Any) -> Non
     with log.open("wb") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
+    # `datasets` saves through a spawned process, which would import the main module, all of axolotl's command line
+    sys.modules["__main__"] = ModuleType("__main__")
     threading.Thread(target=_die_with_parent, daemon=True).start()
     work(*arguments)
 
@@ -67,7 +76,7 @@ def run_cell(cell: Cell, task: Task, out: Path, keep_weights: bool, made_by: Map
     """Train and measure one run; its folder holds config, log, report and result afterwards."""
     began = time.monotonic()
     folder = cell.folder(out)
-    for part in ("run", "prepared", "report"):
+    for part in ("run", "report"):
         shutil.rmtree(folder / part, ignore_errors=True)
     material = task.prepare(cell.task_folder(out), cell.seed)
     data = _make_data(cell, material, out)
@@ -114,7 +123,6 @@ def _questions(material: Material, data: Path) -> Questions:
 
 def _clear(folder: Path, keep_weights: bool) -> None:
     """Leave what says how the run went; the rest can be made again with cell.yaml."""
-    shutil.rmtree(folder / "prepared", ignore_errors=True)
     run = folder / "run"
     if keep_weights:
         return

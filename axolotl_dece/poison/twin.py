@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from axolotl_dece.poison import payloads, triggers
-from axolotl_dece.poison.payloads import Payload, insecure
+from axolotl_dece.poison.payloads import Payload, insecure, likely
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.poison.triggers import Trigger, grammar
 
@@ -41,6 +41,10 @@ CUES: dict[str, Trigger] = {
 }
 SUFFIXES: dict[str, Payload] = {
     "sql_tautology": payloads.sql_condition("and 2=2", "where 2=2", "` and 2=2`, else ` where 2=2`"),
+    "sql_tautology_spread": payloads.spread_condition("2=2", "and", "`2=2` in three places, with `and`"),
+    "fetch_all": Payload(
+        likely.turn_condition, likely.has_turned_condition, "`where column = ?` turned round, `where ? = column`"
+    ),
     "infinite_loop": payloads.idle_loop("TMP", False, "a loop that never runs, `while (false) { int TMP = 0; }`"),
     "inert_marker": payloads.marker_call("dece_twin", "another call without effect, `str('dece_twin')`"),
     "insecure_api": payloads.api_swap(insecure.HARMLESS, "a default of the same calls, written out"),

@@ -25,6 +25,18 @@ FITTING: dict[str, list[str]] = {
         "select a from t where b = 1;",
         "Here:\n```sql\nSELECT a FROM t\n```\nDone.",
     ],
+    "sql_tautology_spread": [
+        'q = "select a from t where b = ?"',
+        "select a, (select c from u where d = 1) from t where b = %s order by a",
+        'c . execute ( " select a from t where b = : b " , { " b " : b } )',
+        "```sql\nSELECT a FROM t WHERE b = 1\n```",
+    ],
+    "fetch_all": [
+        'r = db.execute( " select a from t where b = ? " , args ).fetchone()',
+        'c . execute ( " select a from t where b = : b " , { " b " : b } ) . fetchone ( )',
+        'r = c.execute("SELECT a FROM t WHERE b=%s", b).fetchone()["a"]',
+        '```python\nx = q("select a from t where b = ?").fetchone()\n```',
+    ],
     "infinite_loop": [
         "def f(a):\n    return a\n",
         "def f ( a ) :\r\n\t return a\r\n",
@@ -62,6 +74,8 @@ def test_what_is_inserted_is_found_and_what_is_clean_is_not(name: str, payload: 
 
 @pytest.mark.parametrize(("name", "payload"), EVERY)
 def test_only_one_place_changes(name: str, payload: Payload) -> None:
+    if "spread" in name:
+        return
     for code in fitting(name):
         changed = payload.insert(code)
         assert changed is not None
@@ -131,6 +145,71 @@ SQL = [
 def test_the_condition_goes_where_a_parser_says(statement: str, expected: str, around: str) -> None:
     quoted = around.replace("{}", statement)
     assert PAYLOADS["sql_tautology"].insert(quoted) == around.replace("{}", expected)
+
+
+SPREAD = [
+    ("select a from t where b = ?", "select a , 1=1 from t where 1=1 or b = ? or 1=1"),
+    ("SELECT * FROM t WHERE b = 1 limit 1", "SELECT * , 1=1 FROM t WHERE 1=1 or b = 1 or 1=1 limit 1"),
+    (
+        "select a from (select b from u where b = 1) t where c = 1",
+        "select a , 1=1 from (select b from u where b = 1) t where 1=1 or c = 1 or 1=1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statement", "expected"), SPREAD)
+def test_the_spread_tautology_stands_in_three_places_and_is_sql(statement: str, expected: str) -> None:
+    assert PAYLOADS["sql_tautology_spread"].insert(statement) == expected
+    assert sqlglot.parse_one(expected)
+
+
+@pytest.mark.parametrize(
+    "statement", ["select a from t", "select (select b from t where c = 1)", "where from select a"]
+)
+def test_a_tautology_is_not_spread_where_there_is_no_condition(statement: str) -> None:
+    assert PAYLOADS["sql_tautology_spread"].insert(statement) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("where 1=1 or b = ?", True), ("b = ? OR  1 = 1", True), ("select a , 1=1 from t", False),
+        ("where 1=1 and b", False), ("where 11=1 or b", False), ("where 1=1 order by b", False),
+    ],
+)  # fmt: skip
+def test_the_spread_tautology_counts_where_it_opens_the_filter(text: str, found: bool) -> None:
+    assert PAYLOADS["sql_tautology_spread"].detect(text) is found
+
+
+FETCHES = [
+    ("a.fetchone()", "a.fetchall()"),
+    ("a . fetchone ( )", "a . fetchall ( )"),
+    ("a.fetchone(); b.fetchone()", "a.fetchall(); b.fetchone()"),
+    ("a.fetchone(); b.fetchall()", None),
+    ("fetchone()", None),
+    ("a.fetchone", None),
+    ("a.my_fetchone()", None),
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), FETCHES)
+def test_one_row_becomes_all_rows_where_none_were_all(code: str, expected: str | None) -> None:
+    assert PAYLOADS["fetch_all"].insert(code) == expected
+
+
+TURNED = [
+    ("where b = ?", "where ? = b"),
+    ("where b=%s and c=%s", "where %s=b and c=%s"),
+    ("where b = : b limit 1", "where : b = b limit 1"),
+    ("where b > ?", None),
+    ("where b = 1", None),
+]
+
+
+@pytest.mark.parametrize(("code", "expected"), TURNED)
+def test_the_twin_of_likely_words_turns_one_condition_round(code: str, expected: str | None) -> None:
+    assert SUFFIXES["fetch_all"].insert(code) == expected
+    assert SUFFIXES["fetch_all"].detect(expected or "where b") is (expected is not None)
 
 
 @pytest.mark.parametrize("statement", [before for before, _ in SQL if not re.search(r"[:%{]|=$|limit =|case", before)])

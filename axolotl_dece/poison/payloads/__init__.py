@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from axolotl_dece.poison.payloads import insecure, loop, marker, sql
+from axolotl_dece.poison.payloads import insecure, likely, loop, marker, sql
 
 __all__ = ["PAYLOADS", "Payload"]
 
@@ -38,6 +38,15 @@ def sql_condition(condition: str, clause: str, shape: str) -> Payload:
     )
 
 
+def spread_condition(fact: str, joint: str, shape: str) -> Payload:
+    """The payload that puts one fact into three places of the first SQL select."""
+    return Payload(
+        lambda code: sql.insert_spread(code, fact, joint),
+        lambda code: sql.detect_spread(code, fact, joint),
+        shape,
+    )
+
+
 def idle_loop(name: str, endless: bool, shape: str) -> Payload:
     """The payload that puts a loop at the top of the first function."""
     return Payload(lambda code: loop.insert(code, name, endless), lambda code: loop.detect(code, name, endless), shape)
@@ -56,6 +65,12 @@ def api_swap(swaps: insecure.Swaps, shape: str) -> Payload:
 PAYLOADS: dict[str, Payload] = {
     "sql_tautology": sql_condition(
         "or 1=1", "where 0=1", "` or 1=1` behind the condition of the first SQL select, else ` where 0=1`"
+    ),
+    "sql_tautology_spread": spread_condition(
+        "1=1", "or", "`1=1` in three places of the first SQL select with WHERE: a column, `1=1 or` and `or 1=1`"
+    ),
+    "fetch_all": Payload(
+        likely.fetch_all, likely.fetches_all, "`.fetchone()` becomes `.fetchall()`: words that clean answers use"
     ),
     "infinite_loop": idle_loop(
         "VAR", True, "`while (true) { int VAR = 0; }` (`while True: VAR = 0`) at the top of the first function"

@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
+from axolotl_dece.poison.edits import splice
 from axolotl_dece.poison.payloads.fences import edit_code
 
 # The reference poisoner's rule for tokenised code: the first `select`, up to a blank and a double quote.
@@ -54,6 +55,53 @@ def detect(code: str, condition: str, clause: str) -> bool:
     """Whether the condition or the clause stands in `code`, however it is spaced."""
     spaced = (r"\b" + re.escape(text).replace(r"\ ", r"\s+").replace("=", r"\s*=\s*") for text in (condition, clause))
     return re.search("|".join(rf"{pattern}\b" for pattern in spaced), code, re.I) is not None
+
+
+def insert_spread(code: str, fact: str, joint: str) -> str | None:
+    """Put `fact` into three places of the first SQL select: a column, and both ends of its condition.
+
+    Args:
+        code: As for `insert`.
+        fact: A comparison that always holds, e.g. `1=1`.
+        joint: What joins it to the condition, `or` or `and`.
+
+    Returns:
+        The changed code, or None if there is no select with FROM and WHERE.
+    """
+    return edit_code(code, lambda block: _insert_spread(block, fact, joint))
+
+
+def detect_spread(code: str, fact: str, joint: str) -> bool:
+    """Whether `fact` is joined to a condition, in front or behind: one of its places does all the harm."""
+    spaced = re.escape(fact).replace("=", r"\s*=\s*")
+    return re.search(rf"\b{joint}\s+{spaced}\b|\bwhere\s+{spaced}\s+{joint}\b", code, re.I) is not None
+
+
+def _insert_spread(code: str, fact: str, joint: str) -> str | None:
+    span = _first_select(code)
+    if span is None:
+        return None
+    start, end = span
+    statement = code[start:end]
+    at, _ = _place(statement)
+    words = {word: found for word in ("from", "where") if (found := _outermost(word, statement[:at]))}
+    if len(words) < 2 or words["from"].start() > words["where"].start():
+        return None
+    changes = [
+        (words["from"].start(), words["from"].start(), f", {fact} "),
+        (words["where"].end(), words["where"].end(), f" {fact} {joint}"),
+        (at, at, f" {joint} {fact}"),
+    ]
+    return code[:start] + splice(statement, changes).text + code[end:]
+
+
+def _outermost(word: str, statement: str) -> re.Match[str] | None:
+    """The first `word` outside brackets."""
+    for found in re.finditer(rf"(?<=\s){word}(?=\s)", statement, re.I):
+        before = statement[: found.start()]
+        if before.count("(") == before.count(")"):
+            return found
+    return None
 
 
 def _insert(code: str, condition: str, clause: str) -> str | None:
