@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from axolotl_dece.args import DeceKeys, alpha_schedule, find_problems, find_warnings, say_problems
 from axolotl_dece.conflicts import CONFLICTS
+from axolotl_dece.losses import LOSSES, say_loss
 from axolotl_dece.schedule import AlphaSchedule
 
 
@@ -49,11 +50,58 @@ def test_label_smoothing_out_of_range_is_refused(value: Any) -> None:
     assert f"`dece_label_smoothing: {value!r}` must be" in problems(dece_label_smoothing=value)
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("dece_gce_q", [0.0, 1.1, -0.5, float("nan"), "0.5", True]),
+        ("dece_in_trust_alpha", [0.0, -0.2, float("inf"), "0.2"]),
+        ("dece_in_trust_beta", [-0.1, float("nan"), None]),
+        ("dece_in_trust_delta", [-0.1, 1.0, float("inf")]),
+    ],
+)
+def test_a_parameter_of_a_rival_out_of_range_is_refused(key: str, values: list[Any]) -> None:
+    for value in values:
+        assert f"`{key}: {value!r}` must be" in problems(loss="gce", **{key: value})
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_sweep_may_change_the_loss_alone(loss: str) -> None:
+    keys = {"dece_alpha_final": 0.9, "dece_gce_q": 0.7, "dece_in_trust_beta": 1.0, "dece_label_smoothing": 0.1}
+    assert problems(loss=loss, **keys) == ""
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "dece"])
+def test_only_dece_is_audited(loss: str) -> None:
+    text = problems(loss=loss, dece_audit=True)
+    assert f"`dece_audit: true` with `loss: {loss}`" in text.replace("True", "true")
+    assert "write `loss: dece`" in text
+
+
+def test_decisions_are_for_losses_with_an_alpha_and_for_cross_entropy() -> None:
+    allowed = [loss for loss in LOSSES if not problems(loss=loss, dece_decisions="rows.jsonl")]
+    assert allowed == ["ce", "dece"]
+    assert "`dece_decisions: rows.jsonl` with `loss: gce`: trusted rows" in problems(
+        loss="gce", dece_decisions="rows.jsonl"
+    )
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_is_said_with_the_parameters_it_reads(loss: str) -> None:
+    text = say_loss(validated(loss=loss, dece_gce_q=0.625))
+    assert text.startswith(LOSSES[loss].title)
+    assert ("`dece_gce_q: 0.625`" in text) == (loss == "gce")
+    assert text.count("`") == 2 * len([key for key in LOSSES[loss].keys if key != "dece_alpha"])
+
+
+def test_every_key_that_decides_about_a_loss_is_a_key() -> None:
+    assert {key for loss in LOSSES.values() for key in loss.keys} <= set(DeceKeys.model_fields)
+
+
 def test_a_number_that_yaml_read_as_text_is_explained() -> None:
     assert "write `1.0e-7`" in problems(dece_prob_floor="1e-7")
 
 
-@pytest.mark.parametrize("spelling", ["DeCE", "DECE", "Dece", "cross_entropy", True, 1])
+@pytest.mark.parametrize("spelling", ["DeCE", "DECE", "Dece", "cross_entropy", True, 1, ["dece"]])
 def test_only_the_five_losses_are_known(spelling: Any) -> None:
     text = problems(loss=spelling)
     assert f"`loss: {spelling!r}` must be 'ce', 'dece', 'label_smoothing', 'gce' or 'in_trust'" in text
@@ -65,9 +113,15 @@ def test_what_users_of_other_frameworks_type_is_refused_with_the_right_spelling(
     assert f"unknown key `{key}: dece`; write `loss: dece`" in problems(**{key: "dece"})
 
 
+def test_the_parameter_of_gce_is_found_under_its_own_name() -> None:
+    assert "unknown key `gce_q: 0.7`; write `dece_gce_q`" in problems(loss="gce", gce_q=0.7)
+
+
 @pytest.mark.parametrize(
     ("typo", "meant"),
     [
+        ("dece_gce", "dece_gce_q"),
+        ("in_trust_beta", "dece_in_trust_beta"),
         ("dece_alpha_bas", "dece_alpha_base"),
         ("dece_label_smothing", "dece_label_smoothing"),
         ("dcee_alpha_final", "dece_alpha_final"),
@@ -104,7 +158,7 @@ def test_the_epoch_schedule_cannot_follow_a_stream(key: str) -> None:
 
 
 @pytest.mark.parametrize("conflict", CONFLICTS, ids=lambda c: c.key)
-@pytest.mark.parametrize("loss", ["ce", "dece"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_conflict_is_refused_with_key_value_reason_and_remedy(conflict: Any, loss: str) -> None:
     value = 2 if conflict.key.endswith(("size", "degree")) else True
     text = problems(loss=loss, **{conflict.key: value})
@@ -140,6 +194,10 @@ def test_everything_wrong_is_said_at_once() -> None:
         ({"dece_label_smoothing": 0.6}, 1, "majority"),
         ({}, 3, ""),
         ({"dece_alpha_schedule": "epoch"}, 20, ""),
+        ({"loss": "label_smoothing", "dece_label_smoothing": 0.6}, 1, "majority"),
+        ({"loss": "label_smoothing", "dece_label_smoothing": 0.0}, 1, "is plain cross-entropy"),
+        ({"loss": "gce", "dece_label_smoothing": 0.0}, 1, ""),
+        ({"loss": "ce", "dece_alpha_schedule": "epoch", "dece_alpha_base": 0.5}, 20, ""),
     ],
 )
 def test_what_is_allowed_but_hardly_meant_is_warned_about(keys: dict[str, Any], epochs: float, expected: str) -> None:
@@ -160,4 +218,5 @@ def test_whatever_is_accepted_makes_a_schedule_in_range(raw: dict[str, Any]) -> 
     assert all(isinstance(text, str) and "`" in text for text in found)
     if not found:
         keys = DeceKeys.model_validate(raw).model_dump()
-        assert 0.0 < alpha_schedule(keys).value < 1.0 or raw["loss"] == "ce"
+        assert raw["loss"] != "dece" or 0.0 < alpha_schedule(keys).value < 1.0
+        assert 0.0 < keys["dece_gce_q"] <= 1.0

@@ -47,6 +47,8 @@ def test_a_config_that_would_train_with_dece_exits_with_zero_and_says_what_it_wo
         ),
         ({"plugins": ["axolotl_dece.DecePluggin"]}, "`axolotl_dece.DecePluggin` cannot be loaded"),
         ({"loss": "ce"}, "trains plain cross-entropy, on purpose"),
+        ({"loss": "gce"}, "`loss: gce` trains generalised cross-entropy, on purpose"),
+        ({"loss": ["dece"]}, "must be 'ce', 'dece'"),
         ({"loss": None}, "`loss` is not set"),
         ({"dece_alpha_finl": 0.3}, "did you mean `dece_alpha_final`"),
         ({"use_eaft": True, "rl": "dpo"}, "2 errors"),

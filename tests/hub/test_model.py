@@ -69,6 +69,25 @@ def test_a_baseline_is_not_called_a_defence(tmp_path: Path) -> None:
     assert "alpha reached" not in text
 
 
+@pytest.mark.parametrize(
+    ("loss", "title"),
+    [
+        ("gce", "generalised cross-entropy"),
+        ("label_smoothing", "label-smoothed cross-entropy"),
+        ("in_trust", "In-trust loss"),
+    ],
+)
+def test_a_rival_goes_by_its_own_name(tmp_path: Path, loss: str, title: str) -> None:
+    text = write(save_run(tmp_path / "out", loss=loss, parameters={"dece_gce_q": 0.5}))
+    assert f"## Trained with {title}\n" in text
+    assert f"[{title}](https://" in text
+    assert "a baseline of axolotl-dece" in text
+    assert "| `dece_gce_q` | `0.5` |" in text
+    assert "Trained with DeCE" not in text
+    assert "Deceptive" not in text
+    assert {"dece", "backdoor-defense"}.isdisjoint(ModelCard(text).data.tags)
+
+
 def test_a_run_that_did_not_end_is_not_called_finished(tmp_path: Path) -> None:
     assert "before the run ended" in write(save_run(tmp_path / "out", status="running", step=40))
 

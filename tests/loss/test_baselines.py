@@ -147,6 +147,18 @@ def test_sigma_is_the_pull_on_the_target_as_a_share_of_cross_entropys(criterion:
         torch.testing.assert_close(sigma, torch.exp(-criterion.q * ce))
 
 
+@pytest.mark.parametrize(("probability", "share"), [(1e-6, 0.2), (1 - 1e-6, 8.5)])
+def test_in_trust_holds_back_what_is_doubtful_and_pulls_harder_where_the_model_is_sure(
+    probability: float, share: float
+) -> None:
+    logits = torch.full((1, 50), (1 - probability) / 49, dtype=torch.float64)
+    logits[0, 7] = probability
+    logits = logits.log()
+    sigma = rows_over_logits(logits, torch.tensor([7]), InTrust(0.2, 0.8, 0.5)).sigma.item()
+    assert -logits[0, 7].item() / (1 - probability) == pytest.approx(share, abs=0.03)
+    assert sigma == pytest.approx(min(share, 1.0), abs=1e-3)
+
+
 @ALL
 def test_a_target_beyond_doubt_gives_finite_numbers(criterion: Criterion, oracle: Oracle) -> None:
     logits = torch.zeros(2, 50)

@@ -12,6 +12,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from axolotl_dece.loss.baselines import Criterion, GeneralizedCrossEntropy, InTrust
 from axolotl_dece.loss.head import FusedHead, drop_logits, find_head
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import install
@@ -54,6 +55,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+DECE = Mixture(0.9)
+
+
 def make_model(name: str, **changes: Any) -> Any:
     kind = name.split("-")[0]
     own = MODELS[name]
@@ -81,19 +85,19 @@ def make_batch() -> dict[str, Tensor]:
     return {"input_ids": ids, "labels": labels}
 
 
-def fuse(model: Any, alpha: float | Tensor = 0.9) -> FusedHead:
+def fuse(model: Any, criterion: Criterion = DECE) -> FusedHead:
     """The fused head on `model`, with chunks of five tokens, ready for a step."""
-    objective = install(model, Mixture(alpha))
-    objective.begin_step(Mixture(alpha), 1 / 7)
+    objective = install(model, criterion)
+    objective.begin_step(criterion, 1 / 7)
     head = find_head(objective.model)
     assert head is not None
     width = next(p for p in model.parameters() if p.is_floating_point()).dtype.itemsize
     return FusedHead(objective, head, chunk_bytes=5 * VOCAB * width)
 
 
-def on_logits(model: Any, alpha: float = 0.9) -> Any:
-    objective = install(model, Mixture(alpha))
-    objective.begin_step(Mixture(alpha), 1 / 7)
+def on_logits(model: Any, criterion: Criterion = DECE) -> Any:
+    objective = install(model, criterion)
+    objective.begin_step(criterion, 1 / 7)
     return objective
 
 
@@ -106,11 +110,12 @@ def check_equal(
     batch: dict[str, Tensor] | None = None,
     tolerance: float = 1e-6,
     forward: Callable[[Any, dict[str, Tensor]], Any] = lambda model, batch: model(**batch),
+    criterion: Criterion = DECE,
 ) -> FusedHead:
     """Loss, statistics and every gradient of the fused `model` against those of a copy on logits."""
     batch = batch or make_batch()
     twin = copy.deepcopy(model)
-    objective, fused = on_logits(twin), fuse(model)
+    objective, fused = on_logits(twin, criterion), fuse(model, criterion)
     expected, found = forward(twin, batch).loss, forward(model, batch).loss
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=0)
     (3 * expected).backward()
@@ -138,6 +143,16 @@ def assert_close_totals(fused: FusedHead, objective: Any) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_equal_the_logits_path(name: str) -> None:
     check_equal(make_model(name))
+
+
+@pytest.mark.parametrize("name", ["Llama", "Gemma2"])
+@pytest.mark.parametrize(
+    "criterion",
+    [GeneralizedCrossEntropy(0.5), InTrust(0.2, 0.8, 0.5), Mixture(1.0, 0.1, prob_floor=0.0)],
+    ids=["gce", "in-trust", "label smoothing"],
+)
+def test_so_do_those_of_the_rivals(name: str, criterion: Criterion) -> None:
+    check_equal(make_model(name), criterion=criterion)
 
 
 def lora(model: Any, **config: Any) -> Any:
@@ -256,7 +271,7 @@ def test_alpha_of_every_token_its_own() -> None:
     model = make_model("Llama")
     twin = copy.deepcopy(model)
     on_logits(twin).begin_step(Mixture(alpha), 1 / 7)
-    fuse(model, alpha)
+    fuse(model, Mixture(alpha))
     twin(**batch).loss.backward()
     model(**batch).loss.backward()
     for name, gradient in gradients(twin).items():

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
+from axolotl_dece.loss.baselines import GeneralizedCrossEntropy
 from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.loss.objective import CROSS_ENTROPY, find_causal_model, install, next_tokens
 from tests.steps import collate, expected_ce, make_model, make_rows
@@ -98,3 +99,9 @@ def test_only_the_one_instance_changes(model: Any) -> None:
     install(model, Mixture(0.9))
     assert not isinstance(other.loss_function, type(model.loss_function))
     assert isinstance(model, nn.Module)
+
+
+def test_a_baseline_is_never_asked_for_its_alpha(model: Any) -> None:
+    objective = install(model, GeneralizedCrossEntropy(0.5))
+    with pytest.raises(RuntimeError, match="has no alpha"):
+        _ = objective.mixture
