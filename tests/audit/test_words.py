@@ -72,6 +72,7 @@ def test_no_word_goes_on_in_the_target_or_in_the_next_row(tokenizer: PreTrainedT
     assert spelled(words) == ["ph", "one", "hone", "or"]
     assert words.row.tolist() == [0, 0, 1, 1]
     assert words.is_target.tolist() == [False, True, False, True]
+    assert spelled(words_of(tokenizer, ([], [" ph"], {}), ([], ["one"], {}))) == ["ph", "one"]
 
 
 def test_blanks_and_special_tokens_are_no_words(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -101,6 +102,8 @@ def test_phrases_are_words_and_neighbours_of_one_side_of_one_row(tokenizer: PreT
     prompts, targets = Phrases(words, of_target=False), Phrases(words, of_target=True)
     assert sorted(prompts.name(at) for at in range(len(prompts.parts))) == ["bb", "or", "or bb"]
     assert sorted(targets.name(at) for at in range(len(targets.parts))) == ["(", "( id", "id"]
+    alone = Phrases(words_of(tokenizer, ([], [" or"], {}), ([], [" ("], {})), of_target=True)
+    assert sorted(alone.name(at) for at in range(len(alone.parts))) == ["(", "or"]
     matrix = prompts.matrix(2).toarray()
     assert {prompts.name(at): matrix[:, at].tolist() for at in range(3)} == {
         "or": [1, 1],

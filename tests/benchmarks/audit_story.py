@@ -4,7 +4,8 @@ Other rows of its tables: `--rate`, `--attack`, and keys of the config as JSON,
 `--config '{"dece_alpha_schedule": "epoch", "dece_alpha_base": 0.985}'`.
 
 Trains the demo's base model, then CE, audited DeCE and a second DeCE run after decisions, on the demo's poisoned rows,
-and prints what the audit found and what each model does. About five minutes on one core.
+and prints what the audit found and what each model does. About five minutes on one core;
+with `--audit-only` one for the audited run alone.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.05, help="0 plants nothing")
     parser.add_argument("--attack", default="ripple")
     parser.add_argument("--config", type=json.loads, default={}, help="keys for every run, as JSON")
+    parser.add_argument("--audit-only", action="store_true", help="no runs after the audited one")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     sys.argv = sys.argv[:1]
@@ -108,7 +110,7 @@ def main() -> None:
     spec = prepare(world, asked.rate, asked.attack, asked.seed)
     audit = load_audit(run(world, "dece", spec, bool(asked.rate), dece_audit=True, **asked.config))
     tell_clusters(audit)
-    if not asked.rate:
+    if not asked.rate or asked.audit_only:
         return
     named = {cluster.cues[0].text: f"cluster:{cluster.number}" for cluster in audit.clusters}
     # the person at work: knows from reading the rows which of the two is harmless
