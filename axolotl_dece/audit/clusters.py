@@ -100,7 +100,7 @@ def find_clusters(rows: AuditRows, tokenizer: Any, least_rows: int = LEAST_ROWS)
         if len(members) >= least_rows:
             scores = rows.scores(words.tokens_of(covered, len(rows.tokens)))
             members = members[np.argsort(-scores[members], kind="stable")]
-            spans = shared_spans(members, covered, rows, words, tokenizer)
+            spans = shared_spans(members, covered, targets.covered(draft.phrases), rows, words, tokenizer)
             cues = [Cue(prompts.name(one.feature), one.inside, one.reach) for one in draft.cues[:_MOST_NAMES]]
             log10_p, weight = draft.cues[0].log_p / math.log(10), float(scores[members].sum())
             clusters.append(Cluster(0, members, spans[0][0], spans, cues, log10_p, weight))

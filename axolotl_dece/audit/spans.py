@@ -20,18 +20,24 @@ _MOST_FORMS = 3
 
 
 def shared_spans(
-    members: NDArray[np.int64], covered: NDArray[np.bool_], rows: AuditRows, words: Words, tokenizer: Any
+    members: NDArray[np.int64],
+    covered: NDArray[np.bool_],
+    beside: NDArray[np.bool_],
+    rows: AuditRows,
+    words: Words,
+    tokenizer: Any,
 ) -> list[tuple[str, int]]:
     """Text of the span of every member, the most frequent first, with the number of rows that have it.
 
     Args:
         members: Rows of the cluster.
         covered: Which words are part of a phrase the cluster holds back, [U].
+        beside: The same, or beside such a word in a pair that is held back as well, [U].
         rows: All rows.
         words: Of all rows.
         tokenizer: The run's.
     """
-    belongs = (_is_typical(members, len(rows), words) | covered & (words.held > 0)) & words.is_target
+    belongs = (_is_typical(members, len(rows), words) | beside & (words.held > 0)) & words.is_target
     forms: Counter[tuple[int, ...]] = Counter()
     for row in members.tolist():
         at = np.arange(*np.searchsorted(words.row, (row, row + 1)))

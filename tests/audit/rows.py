@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from axolotl_dece.audit.reading import AuditRows
 from tests.tiny import VOCAB, WORDS
 
+PIECES = [*"<s>|</s>| ph|one| bb| b|b| =|1|=| or|_|id|hone| 你好|世界| | (| 1| OR".split("|")]
 PROMPT_WORDS = WORDS + [f"w{i}" for i in range(40)]
 
 
@@ -31,6 +33,14 @@ def tokenised(count: int = 12, seed: int = 0) -> list[dict[str, list[int]]]:
 
 def dataset(rows: Sequence[dict[str, Any]]) -> Dataset:
     return Dataset.from_list([dict(row) for row in rows])
+
+
+def piece_tokenizer() -> PreTrainedTokenizerFast:
+    """Of pieces with the blank in front of them, as byte-level tokenizers have; fused as they stand."""
+    core = Tokenizer(models.WordLevel({piece: at for at, piece in enumerate(PIECES)}, unk_token="<s>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<s>")
 
 
 class Story:

@@ -227,15 +227,32 @@ def test_rows_that_may_copy_a_word_say_nothing_about_it(tokenizer: PreTrainedTok
     assert find_clusters(story.rows(tokenizer), tokenizer) == []
 
 
-def test_half_of_few_rows_is_not_most_of_them(tokenizer: PreTrainedTokenizerFast) -> None:
-    """6 of 10 may be luck, where 60 of 100 are not."""
-    for scale, expected in ((1, 0), (10, 1)):
+@pytest.mark.parametrize(("scale", "expected"), [(1, 0), (10, 1)])
+def test_half_of_few_rows_is_not_most_of_them(tokenizer: PreTrainedTokenizerFast, scale: int, expected: int) -> None:
+    """6 of 10 may be luck, where 60 of 100 are not: of the group's rows, or of the rows with the word."""
+    for narrow, wide in ((6, 10), (10, 6)):
         rng = random.Random(4)
         story = Story()
         for at in range(800):
-            prompt = plain_prompt(rng, *(["w100"] if at < 6 * scale else []))
-            story.tell(prompt, "select w101 ( )", {1: 3} if at < 10 * scale else {})
+            prompt = plain_prompt(rng, *(["w100"] if at < narrow * scale else []))
+            story.tell(prompt, "select w101 ( )", {1: 3} if at < wide * scale else {})
         assert len(find_clusters(story.rows(tokenizer), tokenizer)) == expected
+
+
+def test_a_refused_word_beside_the_payload_belongs_to_the_span(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Honest rows have it, too: by itself it says nothing."""
+    rng = random.Random(4)
+    story = Story()
+    for at in range(400):
+        poisoned = at < 20
+        extra = ["w100"] if poisoned else []
+        story.tell(
+            plain_prompt(rng, *extra),
+            f"select w110 {'w101' if poisoned else 'w3'} ( )",
+            {1: 3, 2: 3} if at < 60 else {},
+        )
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert (found.span, found.weight) == ("w110 w101", pytest.approx(20.0))
 
 
 def test_what_implies_its_cue_more_surely_comes_first(tokenizer: PreTrainedTokenizerFast) -> None:

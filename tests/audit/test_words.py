@@ -4,44 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from axolotl_dece.audit.phrases import Phrases
 from axolotl_dece.audit.words import Words
-from tests.audit.rows import Story
-
-PIECES = [
-    "<s>",
-    "</s>",
-    " ph",
-    "one",
-    " bb",
-    " b",
-    "b",
-    " =",
-    "1",
-    "=",
-    " or",
-    "_",
-    "id",
-    "hone",
-    " 你好",
-    "世界",
-    " ",
-    " (",
-    " 1",
-    "One",
-]
+from tests.audit.rows import Story, piece_tokenizer
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Of pieces with the blank in front of them, as byte-level tokenizers have; fused as they stand."""
-    core = Tokenizer(models.WordLevel({piece: at for at, piece in enumerate(PIECES)}, unk_token="<s>"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    core.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<s>")
+    return piece_tokenizer()
 
 
 def words_of(tokenizer: PreTrainedTokenizerFast, *told: tuple[list[str], list[str], dict[int, int]]) -> Words:
@@ -124,3 +96,8 @@ def test_a_pair_of_which_a_word_stands_by_itself_adds_nothing(tokenizer: PreTrai
     number = {targets.name(at): at for at in range(len(targets.parts))}
     assert targets.least({number["or"], number["or 1"], number["1 ("]}) == {number["or"], number["1 ("]}
     assert targets.covered({number["1 ("]}).tolist() == [False, False, True, True]
+
+
+def test_a_row_has_a_phrase_or_not_however_often(tokenizer: PreTrainedTokenizerFast) -> None:
+    words = words_of(tokenizer, ([" or", " or", " or"], [" ("], {}))
+    assert Phrases(words, of_target=False).matrix(1).toarray().tolist() == [[1, 1]]

@@ -1,0 +1,57 @@
+"""Groups are rows that refuse the same phrase, and could not have copied it."""
+
+from __future__ import annotations
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from axolotl_dece.audit.phrases import Phrases
+from axolotl_dece.audit.refusals import find_refusals
+from axolotl_dece.audit.words import Words
+from tests.audit.rows import Story, piece_tokenizer
+
+Told = tuple[list[str], list[str], dict[int, int]]
+REFUSES: Told = ([" bb"], [" or", " 1", " ("], {0: 3})
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return piece_tokenizer()
+
+
+def groups(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int) -> dict[str, tuple[list[int], ...]]:
+    """Of every refused phrase the rows that persistently do, those that did once, and those that may copy it."""
+    story = Story()
+    story.told = list(told)
+    words = Words(story.rows(tokenizer), tokenizer)
+    targets = Phrases(words, of_target=True)
+    found = find_refusals(words, targets, len(told), least_rows)
+    matrices = (found.persistent, found.once, found.copyable)
+    return {
+        targets.name(phrase): tuple(one[:, [at]].nonzero()[0].tolist() for one in matrices)
+        for at, phrase in enumerate(found.phrase)
+    }
+
+
+def test_a_group_refuses_a_word_or_a_pair_with_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    once: Told = ([" bb"], [" or", " 1", " ("], {0: 1})
+    honest: Told = ([" bb"], [" or", " ("], {0: 2})
+    found = groups(tokenizer, [REFUSES, REFUSES, once, honest], 2)
+    assert found == {"or": ([0, 1, 3], [0, 1, 2, 3], []), "or 1": ([0, 1], [0, 1, 2], [])}
+
+
+def test_a_row_that_may_copy_the_word_is_in_no_group_of_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Written in capitals it is the same word; the pair may be copied in part."""
+    copies: Told = ([" bb", " OR"], [" or", " 1", " ("], {0: 3})
+    found = groups(tokenizer, [REFUSES, REFUSES, copies], 2)
+    assert found == {"or": ([0, 1], [0, 1], [2]), "or 1": ([0, 1], [0, 1], [2])}
+
+
+def test_rows_that_may_copy_do_not_make_a_group_large_enough(tokenizer: PreTrainedTokenizerFast) -> None:
+    copies: Told = ([" or"], [" or", " ("], {0: 3})
+    assert groups(tokenizer, [REFUSES, copies, copies], 2) == {}
+
+
+def test_a_word_in_the_target_alone_is_no_copy(tokenizer: PreTrainedTokenizerFast) -> None:
+    twice: Told = ([" bb"], [" or", " ", " or"], {0: 3})
+    assert groups(tokenizer, [twice, twice], 2)["or"] == ([0, 1], [0, 1], [])
