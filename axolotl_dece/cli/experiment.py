@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from axolotl_dece.experiment.pool import Failure
 
 
 @click.command(short_help="Run a grid of trainings, measure them, and add them up.")
@@ -27,6 +31,18 @@ def experiment(grid: Path, out: Path | None, jobs: int, device: str, plan: bool)
     """
     # what libraries say while they are imported; every run keeps its own log whole
     logging.disable(logging.WARNING)
+    try:
+        failures = _run(grid, out, jobs, device, plan)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        logging.disable(logging.NOTSET)
+    if failures:
+        names = "\n".join(f"  {failure.job.name}: {failure.job.log}" for failure in failures)
+        raise click.ClickException(f"{len(failures)} failed, and will be run again next time:\n{names}")
+
+
+def _run(grid: Path, out: Path | None, jobs: int, device: str, plan: bool) -> list[Failure]:
     from rich.console import Console
 
     from axolotl_dece.cli.experiment_progress import Board, show_plan
@@ -36,19 +52,14 @@ def experiment(grid: Path, out: Path | None, jobs: int, device: str, plan: bool)
     from axolotl_dece.experiment.run import open_folder, run_grid
 
     console = Console()
-    try:
-        asked = read_grid(grid)
-        folder = (out or Path(f"dece-experiment-{folder_name(asked.name)}")).resolve()
-        if plan:
-            show_plan(asked, folder, console)
-            return
-        with open_folder(folder, grid.read_text(encoding="utf-8")):
-            with Board(console) as board:
-                results, failures = run_grid(asked, folder, jobs, device, board)
-            if results:
-                console.print(write_report(asked.name, f"axolotl dece experiment {grid}", results, folder))
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
-    if failures:
-        names = "\n".join(f"  {failure.job.name}: {failure.job.log}" for failure in failures)
-        raise click.ClickException(f"{len(failures)} failed, and will be run again next time:\n{names}")
+    asked = read_grid(grid)
+    folder = (out or Path(f"dece-experiment-{folder_name(asked.name)}")).resolve()
+    if plan:
+        show_plan(asked, folder, console)
+        return []
+    with open_folder(folder, grid.read_text(encoding="utf-8")):
+        with Board(console) as board:
+            results, failures = run_grid(asked, folder, jobs, device, board)
+        if results:
+            console.print(write_report(asked.name, f"axolotl dece experiment {grid}", results, folder))
+    return failures

@@ -9,7 +9,7 @@ from typing import Any
 
 from axolotl_dece.evaluation.page.charts import COLOURS
 from axolotl_dece.experiment.metrics import METRICS
-from axolotl_dece.experiment.results import Result, by_setting, spreads
+from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
 _WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}
@@ -28,7 +28,7 @@ def sections(results: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[
         for rate in (rate for name, rate in conditions if name == attack):
             runs = [one for one in mine if one["cell"]["rate"] == rate]
             charts = [dots(runs), *learning(runs, curves)]
-            found.append({"title": f"{attack}, {rate:.3g} of the rows poisoned", "charts": charts})
+            found.append({"title": f"{attack}, {rate * 100:.3g} % of the rows poisoned", "charts": charts})
     return found
 
 
@@ -53,7 +53,8 @@ def dots(runs: Sequence[Result]) -> dict[str, Any]:
                     "array": [s.most - s.mean for _, s in kept],
                     "arrayminus": [s.mean - s.least for _, s in kept],
                 },
-                "hovertemplate": "%{x:.1%}",
+                "text": [_say_interval(s) for _, s in kept],
+                "hovertemplate": "%{x:.1%}%{text}",
             }
         )
         seeds = [(value, place) for place, s in kept for value in s.values]
@@ -72,6 +73,12 @@ def dots(runs: Sequence[Result]) -> dict[str, Any]:
         "tickvals": list(range(len(arms))), "ticktext": arms, "range": [len(arms) - 0.5, -0.5], "showgrid": False,
     }  # fmt: skip
     return {"title": "Every arm: mean, range, and a small dot per seed", "wide": True, "data": data, "layout": layout}
+
+
+def _say_interval(spread: Spread) -> str:
+    if spread.low is None or spread.high is None:
+        return ""
+    return f"<br>95 % interval of the mean {spread.low:.1%} to {spread.high:.1%}, {len(spread.values)} seeds"
 
 
 def learning(runs: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,160 @@
+"""A grid is the product of its lists, says everything that is wrong at once, and every example is one that runs."""
+
+import dataclasses
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from axolotl_dece.experiment.cell import Cell
+from axolotl_dece.experiment.grid import read_grid
+from axolotl_dece.experiment.tasks import SyntheticTask
+from axolotl_dece.losses import LOSSES
+from axolotl_dece.preflight import inspect_config
+from tests.experiment.grids import save_grid, small_grid
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "experiments").glob("*.yaml"))
+OF_A_LOSS = {key for loss in LOSSES.values() for key in loss.keys}
+
+
+def first(folder: Path, **changes: Any) -> Cell:
+    return next(small_grid(folder, **changes).cells())
+
+
+def test_a_grid_is_the_product_of_its_lists(tmp_path: Path) -> None:
+    grid = small_grid(tmp_path, rates=[0, 0.05, 0.1], attacks=["ripple", "badpre"], seeds=[0, 1, 2])
+    cells = list(grid.cells())
+    assert len(cells) == 2 * 2 * 3 * 3
+    assert len({cell.name for cell in cells}) == len(cells)
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells), "a picture of all arms comes early"
+    assert [(cell.name, cell.digest) for cell in cells] == [(cell.name, cell.digest) for cell in grid.cells()]
+
+
+def test_a_run_lies_where_its_name_says(tmp_path: Path) -> None:
+    cell = first(tmp_path, arms={"DeCE: linear/0.8": {"loss": "dece"}})
+    assert cell.name == "dece-linear-0.8/ripple-0.05/seed-0"
+    assert cell.folder(tmp_path) == tmp_path / "cells" / cell.name
+
+
+def test_an_arm_wins_over_the_config_of_all(tmp_path: Path) -> None:
+    cell = first(tmp_path, config={"num_epochs": 1, "learning_rate": 0.1}, arms={"a": {"loss": "ce", "num_epochs": 2}})
+    assert cell.config == {"num_epochs": 2, "learning_rate": 0.1, "loss": "ce"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": {"num_epochs": 2}},
+        {"arms": {"ce": {"loss": "gce"}}},
+        {"attacks": ["badpre"]},
+        {"rates": [0.1]},
+        {"twin_rate": 0.1},
+        {"seeds": [7]},
+        {"monitor": {"every_steps": 3}},
+        {"task": {"name": "synthetic", "train_rows": 65}},
+    ],
+)
+def test_whatever_decides_the_numbers_changes_the_digest(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert first(tmp_path, **change).digest != first(tmp_path).digest
+
+
+def test_names_and_housekeeping_do_not_change_the_digest(tmp_path: Path) -> None:
+    other = first(tmp_path, name="other", keep_weights=True, arms={"plain": {"loss": "ce"}})
+    assert other.digest == first(tmp_path).digest
+
+
+def test_rows_of_another_content_change_the_digest(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    rows = str(tmp_path / "rows.jsonl")
+    task = {"name": "files", "base_model": "m", "train": rows, "clean": rows}
+    before = first(tmp_path, task=task)
+    (tmp_path / "rows.jsonl").write_text('{"instruction": "a", "output": "c"}\n')
+    after = first(tmp_path, task=task)
+    assert before.digest != after.digest
+    assert before.task_folder(tmp_path) != after.task_folder(tmp_path)
+
+
+def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
+    path = save_grid(
+        tmp_path / "grid.yaml",
+        config={"num_epochz": 3, "seed": 1},
+        arms={
+            "a": {"loss": "dece", "dece_alpha_schedule": "constant"},
+            "b": {"loss": "dcee"},
+            "c c": {"loss": "ce"},
+            "C-C": {"loss": "ce"},
+        },
+        attacks=["riple", {"name": "x", "trigger": "rare_token", "rate": 0.1}],
+        rates=[0.05, 0.05, 1.5],
+        seeds=[1, 1],
+    )
+    with pytest.raises(ValueError, match="cannot be run") as caught:
+        read_grid(path)
+    said = str(caught.value)
+    for words in (
+        "`arms.a`: unknown key `num_epochz: 3`",
+        "`arms.a`: `seed` is not for a grid: write it in `seeds`",
+        "`arms.a`: `dece_alpha_schedule: constant` needs `dece_alpha`",
+        "`arms.b`: `loss: 'dcee'` must be",
+        "`arms` holds `c-c` 2 times",
+        "`attacks.riple`: unknown attack 'riple'",
+        "did you mean `ripple`?",
+        "`attacks.x.rate`: the grid and its task say it",
+        "`rates` holds `0.05` 2 times",
+        "`rate: 1.5`",
+        "`seeds` holds `1` 2 times",
+    ):
+        assert words in said
+
+
+def test_a_grid_of_another_shape_is_refused_with_its_arms_looked_at(tmp_path: Path) -> None:
+    path = save_grid(tmp_path / "grid.yaml", arms={"a": {"loss": "dcee"}}, sedes=[1], seeds=[], rates="all")
+    with pytest.raises(ValueError, match="cannot be run") as caught:
+        read_grid(path)
+    for words in ("unknown key `sedes`", "`seeds: []`", "`rates: 'all'`", "`arms.a`: `loss: 'dcee'`"):
+        assert words in str(caught.value)
+
+
+def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    task = {"name": "files", "base_model": "m", "train": "nowhere.jsonl", "clean": "neither.jsonl"}
+    with pytest.raises(ValueError, match="cannot be run") as caught:
+        small_grid(tmp_path, task=task)
+    assert "`task.train: nowhere.jsonl` is not a file" in str(caught.value)
+    assert "`task.clean: neither.jsonl` is not a file" in str(caught.value)
+
+
+def test_a_key_written_twice_is_refused(tmp_path: Path) -> None:
+    path = save_grid(tmp_path / "grid.yaml")
+    path.write_text(path.read_text() + "name: again\n")
+    with pytest.raises(ValueError, match="`name` is written twice"):
+        read_grid(path)
+
+
+def test_the_grids_of_the_evidence_are_all_there() -> None:
+    names = {"losses", "schedules", "lora", "long", "rates", "adaptive"}
+    assert names <= {path.stem for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_says_what_it_decides_how_long_it_takes_and_how_to_start_it(path: Path) -> None:
+    text = path.read_text()
+    assert "Decides: " in text
+    assert " minutes on " in text
+    assert f"axolotl dece experiment examples/experiments/{path.name}" in text
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path) -> None:
+    grid = read_grid(path)
+    assert grid.name == path.stem
+    task = SyntheticTask(name="synthetic", train_rows=20, test_rows=4, base_steps=1)
+    if not isinstance(grid.task, SyntheticTask):
+        pytest.skip("its material is not made in a moment")
+    material = task.prepare(tmp_path / "task", 0)
+    for cell in islice(grid.cells(), len(grid.arms)):
+        small = dataclasses.replace(cell, poison=cell.poison | {"rate": 0.2, "twin_rate": 0.2})
+        config = small.training_config(material, tmp_path, tmp_path / "cell")
+        # the keys of the loss were looked at when the grid was read; here they would only be said not to be DeCE's
+        plain = {key: value for key, value in config.items() if key not in OF_A_LOSS} | {"loss": "dece"}
+        assert [finding.text for finding in inspect_config(plain, []) if finding.level == "error"] == []
