@@ -131,6 +131,17 @@ def test_in_trust_without_its_robust_term_is_weighted_cross_entropy() -> None:
     torch.testing.assert_close(gradient(found, logits), gradient(expected, logits))
 
 
+@pytest.mark.parametrize("gap", [15.0, -15.0, -60.0])
+def test_gce_keeps_its_digits_where_the_target_is_almost_sure_or_hopeless(gap: float) -> None:
+    logits, target = torch.zeros(1, 50), torch.tensor([7])
+    logits[0, 7] = gap
+    exact = logits.double().requires_grad_()
+    expected = gce(0.7)(exact, target)
+    statistics = rows_over_logits(logits, target, GeneralizedCrossEntropy(0.7))
+    assert statistics.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert relative(logits, gradient(expected, exact)) < 1e-5
+
+
 @ALL
 def test_sigma_is_the_pull_on_the_target_as_a_share_of_cross_entropys(criterion: Criterion, oracle: Oracle) -> None:
     logits, target = make_rows(50, spread=4.0)
