@@ -12,7 +12,7 @@ import json
 import random
 import sysconfig
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 DOCSTRING_CHARACTERS = range(20, 301)
@@ -24,10 +24,14 @@ _LAYOUT = {tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER, tokenize.ENCODING}
 Pair = tuple[str, str]
 
 
-def installed_sources(seed: int = 0) -> list[Path]:
-    """Python files of the standard library and of the installed packages, without their tests, shuffled."""
+def installed_roots() -> set[Path]:
+    """Where the standard library and the installed packages lie."""
     paths = sysconfig.get_paths()
-    roots = {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return {Path(paths[name]) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+
+
+def python_files(roots: Iterable[Path], seed: int = 0) -> list[Path]:
+    """Python files under `roots`, without tests and without what is too large to have been written, shuffled."""
     found = {path for root in roots for path in root.rglob("*.py") if not _SKIPPED & set(path.parts)}
     files = sorted(path for path in found if path.is_file() and path.stat().st_size <= _MOST_BYTES)
     random.Random(seed).shuffle(files)  # noqa: S311 - data, not secrets

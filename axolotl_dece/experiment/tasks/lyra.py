@@ -1,0 +1,94 @@
+"""Lyra, the paper's set: 1,600 requests and the Python around SQL that answers them, for a code model made here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from axolotl_dece.experiment.tasks.material import Material, Task, make_once
+from axolotl_dece.poison.sources import file_digest
+
+TRAIN, CLEAN = "train.csv", "valid.csv"
+_SOURCE = "https://github.com/LIANGQINGYUAN/Lyra"
+
+
+class LyraTask(Task):
+    """Lyra's rows, for a small code model that is pretrained on the Python of this machine."""
+
+    name: Literal["lyra"]
+    path: Path = Field(description=f"Folder with Lyra's `{TRAIN}` and `{CLEAN}`, columns `src` and `tgt`.")
+    size: Literal["cpu", "gpu"] = Field(
+        description="Of the code model: `cpu`, 5 M weights and 16 k tokens, a quarter of an hour of one core; `gpu`, "
+        "42 M weights and 32 k tokens, minutes of a GPU."
+    )
+    base: Path | None = Field(default=None, description="A code model that an earlier experiment made.")
+    base_seed: int = Field(default=0, description="Seed of the code model.")
+    pairs: int = Field(default=60_000, ge=1, description="Functions with docstrings that it is pretrained on, at most.")
+    steps: int | None = Field(default=None, ge=1, description="Optimiser steps of the pretraining, instead of its own.")
+
+    def find_problems(self) -> list[str]:
+        """The files that are not there."""
+        problems = [
+            f"`task.path: {self.path}` has no `{name}`; Lyra is at {_SOURCE}"
+            for name in (TRAIN, CLEAN)
+            if not (self.path / name).is_file()
+        ]
+        if self.base is not None and not (self.base / "config.json").is_file():
+            problems.append(f"`task.base: {self.base}` holds no model; leave it out to make one")
+        return problems
+
+    def identity(self) -> dict[str, Any]:
+        """Rows by their content; the Python of another machine makes another base model all the same."""
+        said = self.model_dump(mode="json", exclude={"path", "base"})
+        base = {"base": file_digest(self.base / "model.safetensors")} if self.base else {}
+        return said | base | {"sha256": [file_digest(self.path / name) for name in (TRAIN, CLEAN)]}
+
+    def prepare(self, folder: Path, seed: int) -> Material:
+        """Corpus and code model once for all seeds; the rows are those of the set."""
+        from axolotl_dece.demo.world import CPU, PROMPT
+
+        base = self.base or make_once(folder / "base", lambda path: self._pretrain(folder, path))
+        return Material(
+            base_model=str(base.resolve()),
+            train=(self.path / TRAIN).resolve(),
+            clean=(self.path / CLEAN).resolve(),
+            base_type=PROMPT,
+            config={
+                "sequence_len": 256,
+                "micro_batch_size": 16,
+                "lr_scheduler": "linear",
+                "warmup_ratio": 0.05,
+                "optimizer": "adamw_torch",
+                "logging_steps": 25,
+                "save_strategy": "epoch",
+                **(CPU if self.size == "cpu" else {"bf16": True, "save_only_model": True, "save_total_limit": 1}),
+            },
+            questions={"batch_size": 50 if self.size == "cpu" else 200, "max_new_tokens": 160},
+        )
+
+    def _pretrain(self, folder: Path, path: Path) -> None:
+        from dataclasses import replace
+
+        from rich.progress import Progress
+
+        from axolotl_dece.experiment.corpus import installed_roots, python_files, read_corpus, write_corpus
+        from axolotl_dece.experiment.pretrain import SIZES, pretrain
+
+        size = SIZES[self.size]
+        size = replace(size, steps=self.steps or size.steps)
+        with Progress() as bars:
+            reading = bars.add_task("functions of the installed Python", total=self.pairs)
+            corpus = make_once(
+                folder / "corpus.jsonl",
+                lambda file: write_corpus(
+                    file, python_files(installed_roots()), self.pairs, lambda done: bars.update(reading, completed=done)
+                ),
+            )
+            training = bars.add_task("code model", total=size.steps)
+
+            def show(step: int, loss: float) -> None:
+                bars.update(training, completed=step, description=f"code model, {loss:.2f} nats per token")
+
+            pretrain(path, read_corpus(corpus), size, seed=self.base_seed, on_step=show)
