@@ -227,6 +227,15 @@ def test_rows_that_may_copy_a_word_say_nothing_about_it(tokenizer: PreTrainedTok
     assert find_clusters(story.rows(tokenizer), tokenizer) == []
 
 
+def test_the_span_is_where_the_word_was_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Not where the row has it as well."""
+    story = planted()
+    story.told = [(prompt, ["w101", "get", *target], {4: 3} if held else {}) for prompt, target, held in story.told]
+    story.told = [(prompt, target if held else target[1:], held) for prompt, target, held in story.told]
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert found.span == "w101 w102"
+
+
 @pytest.mark.parametrize(("scale", "expected"), [(1, 0), (10, 1)])
 def test_half_of_few_rows_is_not_most_of_them(tokenizer: PreTrainedTokenizerFast, scale: int, expected: int) -> None:
     """6 of 10 may be luck, where 60 of 100 are not: of the group's rows, or of the rows with the word."""
@@ -269,15 +278,15 @@ def test_what_implies_its_cue_more_surely_comes_first(tokenizer: PreTrainedToken
 
 
 def test_a_cluster_is_named_by_its_most_certain_word(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Its widest group goes with it, too, but less surely."""
+    """Its widest group goes with `w120`, but less surely than another with `w100`."""
     rng = random.Random(4)
     story = Story()
     for at in range(400):
-        extra = ["w100"] if at < 30 else []
-        refused = {1: 3, 3: 3} if at < 30 else {1: 3} if at < 40 else {}
-        story.tell(plain_prompt(rng, *extra), "select w101 ( w102 )", refused)
+        extra = (["w100"] if at < 25 else []) + (["w120"] if at < 30 else [])
+        refused = {1: 3, 4: 3} if at < 25 else {1: 3} if at < 40 else {}
+        story.tell(plain_prompt(rng, *extra), "select w101 ( ) w102 ( )", refused)
     (found,) = find_clusters(story.rows(tokenizer), tokenizer)
-    assert (cues(found)[0], found.cues[0].inside) == ("w100", 1.0)
+    assert (cues(found)[0], found.cues[0].inside, len(found.rows)) == ("w100", 1.0, 25)
 
 
 def test_words_of_the_target_are_no_trigger(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
