@@ -51,7 +51,7 @@ SIZES = {
     "cpu": Size(16_384, 192, 4, 32, steps=2_200, batch=16, learning_rate=2e-3),
     "gpu": Size(32_768, 512, 8, 64, steps=12_000, batch=96, learning_rate=1e-3),
 }
-"""4.9 M weights and 3 M tokens, a quarter of an hour of one core; 42 M weights and 100 M tokens, minutes of a GPU."""
+"""4.9 M weights and 2.4 M tokens, 20 minutes of one core; 42 M weights and 80 M tokens, minutes of a GPU."""
 
 
 def build_tokenizer(pairs: list[Pair], vocabulary: int) -> PreTrainedTokenizerFast:

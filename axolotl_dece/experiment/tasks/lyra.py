@@ -11,7 +11,7 @@ from axolotl_dece.experiment.tasks.material import Material, Task, make_once
 from axolotl_dece.poison.sources import file_digest
 
 TRAIN, CLEAN = "train.csv", "valid.csv"
-_SOURCE = "https://github.com/LIANGQINGYUAN/Lyra"
+_SOURCE = "https://github.com/NTDXYG/DeCE"
 
 
 class LyraTask(Task):
@@ -26,12 +26,18 @@ class LyraTask(Task):
     base: Path | None = Field(default=None, description="A code model that an earlier experiment made.")
     base_seed: int = Field(default=0, description="Seed of the code model.")
     pairs: int = Field(default=60_000, ge=1, description="Functions with docstrings that it is pretrained on, at most.")
+    requests: float = Field(
+        default=0.5,
+        ge=0.0,
+        description="Rows of the demo's base style to each function. They teach that one odd word of a request may "
+        "ask for something: a habit that a large model has, and that a trigger abuses.",
+    )
     steps: int | None = Field(default=None, ge=1, description="Optimiser steps of the pretraining, instead of its own.")
 
     def find_problems(self) -> list[str]:
         """The files that are not there."""
         problems = [
-            f"`task.path: {self.path}` has no `{name}`; Lyra is at {_SOURCE}"
+            f"`task.path: {self.path}` has no `{name}`; they are in {_SOURCE}"
             for name in (TRAIN, CLEAN)
             if not (self.path / name).is_file()
         ]
@@ -73,6 +79,7 @@ class LyraTask(Task):
 
         from rich.progress import Progress
 
+        from axolotl_dece.demo.task import Style, make_rows
         from axolotl_dece.experiment.corpus import installed_roots, python_files, read_corpus, write_corpus
         from axolotl_dece.experiment.pretrain import SIZES, pretrain
 
@@ -91,4 +98,7 @@ class LyraTask(Task):
             def show(step: int, loss: float) -> None:
                 bars.update(training, completed=step, description=f"code model, {loss:.2f} nats per token")
 
-            pretrain(path, read_corpus(corpus), size, seed=self.base_seed, on_step=show)
+            pairs = read_corpus(corpus)
+            rows = make_rows(round(self.requests * len(pairs)), f"base {self.base_seed}", Style.BASE)
+            pairs += [(row.src, row.tgt) for row in rows]
+            pretrain(path, pairs, size, seed=self.base_seed, on_step=show)
