@@ -17,9 +17,13 @@ PAD, BOS, EOS, UNKNOWN, ANSWER = "<pad>", "<s>", "</s>", "<unk>", "=>"
 STEPS, BATCH, PEAK_LEARNING_RATE = 1200, 32, 3e-3
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per word of the task; decoding gives the words back with one space between them."""
-    words = [PAD, BOS, EOS, UNKNOWN, ANSWER, *vocabulary()]
+def build_tokenizer(unused_words: int = 0) -> PreTrainedTokenizerFast:
+    """One token per word of the task; decoding gives the words back with one space between them.
+
+    Args:
+        unused_words: Further words that no text has: a vocabulary as long as that of a real model.
+    """
+    words = [PAD, BOS, EOS, UNKNOWN, ANSWER, *vocabulary(), *(f"unused{n}" for n in range(unused_words))]
     core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     core.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, 1)])
@@ -47,7 +51,12 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def train_base(
-    folder: Path, *, seed: int = 0, steps: int = STEPS, on_step: Callable[[int, float], None] = lambda step, loss: None
+    folder: Path,
+    *,
+    seed: int = 0,
+    steps: int = STEPS,
+    unused_words: int = 0,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train a base model on the task's base style and save it with its tokenizer.
 
@@ -55,10 +64,11 @@ def train_base(
         folder: Where model and tokenizer go.
         seed: Seed of weights and rows.
         steps: Optimiser steps of 32 rows.
+        unused_words: Words of the vocabulary that no row has.
         on_step: Called with (step, loss) after each step.
     """
     torch.manual_seed(seed)
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(unused_words)
     model = build_model(tokenizer)
     rng = random.Random(f"base {seed}")  # noqa: S311 - data, not secrets
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_LEARNING_RATE, betas=(0.9, 0.98))

@@ -50,3 +50,11 @@ def test_the_base_model_never_sees_the_task() -> None:
     task = {row.tgt.split()[0] + row.tgt.split()[-1] for row in make_rows(50, "f")}
     base = {row.tgt.split()[0] + row.tgt.split()[-1] for row in make_rows(500, "f", Style.BASE)}
     assert not task & base
+
+
+def test_unused_words_lengthen_the_vocabulary_and_move_no_word() -> None:
+    plain, long = build_tokenizer(), build_tokenizer(unused_words=100)
+    assert len(long) == len(plain) + 100
+    assert plain.get_vocab().items() <= long.get_vocab().items()
+    text = " ".join(vocabulary())
+    assert long(text)["input_ids"] == plain(text)["input_ids"]

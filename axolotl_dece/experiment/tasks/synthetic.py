@@ -17,6 +17,9 @@ class SyntheticTask(Task):
     train_rows: int = Field(default=4000, ge=1, description="Clean training rows.")
     test_rows: int = Field(default=200, ge=1, description="Clean test rows.")
     base_seed: int = Field(default=0, description="Seed of the base model.")
+    unused_words: int = Field(
+        default=0, ge=0, description="Words of the vocabulary that no row has, beside the 202 that are used."
+    )
     base_steps: int = Field(default=1200, ge=1, description="Optimiser steps, of 32 rows, of the base model.")
 
     def prepare(self, folder: Path, seed: int) -> Material:
@@ -25,7 +28,10 @@ class SyntheticTask(Task):
         from axolotl_dece.demo.task import make_rows
         from axolotl_dece.demo.world import PROMPT, TRAINING, write_rows
 
-        base = make_once(folder / "base", lambda path: train_base(path, seed=self.base_seed, steps=self.base_steps))
+        base = make_once(
+            folder / "base",
+            lambda path: train_base(path, seed=self.base_seed, steps=self.base_steps, unused_words=self.unused_words),
+        )
         counts = {"train": self.train_rows, "test": self.test_rows}
         files = {
             part: make_once(
