@@ -18,7 +18,7 @@ from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.heading import heading
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.page import write_page
-from axolotl_dece.experiment.results import Result, by_setting, say, spreads, write_tables
+from axolotl_dece.experiment.results import Result, by_setting, say, spreads, write_curves, write_tables
 
 _MOST_RUNS_SIDE_BY_SIDE = 12
 # what fits beside each other; the files and the page have the rest
@@ -40,6 +40,7 @@ def write_report(name: str, command: str, results: Sequence[Result], out: Path) 
     write_tables(results, out, heading(name, command, results, date.today()))
     runs = [_evaluated(result, out) for result in results]
     curves = {result["digest"]: run.report["curves"] for result, run in zip(results, runs, strict=True)}
+    write_curves(results, curves, out / "curves.csv")
     page = write_page(name, results, curves, out / "experiment.html")
     if len(runs) <= _MOST_RUNS_SIDE_BY_SIDE:
         write_comparison(runs, out / "compare.html")

@@ -20,6 +20,15 @@ from axolotl_dece.manifest import write_text_atomically
 
 Result = Mapping[str, Any]
 
+# columns of curves.csv, and where the trainer's history has them
+WATCHED = {
+    "step": "step",
+    "alpha": "dece/alpha",
+    "attack": "dece/monitor_asr",
+    "twin": "dece/monitor_twin",
+    "clean": "dece/monitor_clean",
+}
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -100,6 +109,33 @@ def write_tables(results: Sequence[Result], out: Path, heading: str) -> None:
     write_text_atomically(out / "results.csv", _csv([_run_line(result) for result in results]))
     write_text_atomically(out / "summary.csv", _csv([_setting_line(*one) for one in by_setting(results).items()]))
     write_text_atomically(out / "summary.md", f"{heading}\n\n{markdown_table(results)}\n")
+
+
+def write_curves(results: Sequence[Result], curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+    """Write what was watched while the runs trained, a line per look.
+
+    Args:
+        results: Of all finished runs.
+        curves: By a run's digest, the entries of its report's curves.
+        path: File to write.
+    """
+    lines = [
+        {key: result["cell"][key] for key in ("arm", "attack", "rate", "seed")}
+        | {name: entry.get(key) for name, key in WATCHED.items()}
+        for result in results
+        for entry in _by_step(curves.get(result["digest"], []))
+        if WATCHED["attack"] in entry
+    ]
+    if lines:
+        write_text_atomically(path, _csv(lines))
+
+
+def _by_step(entries: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The trainer logs loss and looks apart; here they are one entry per step."""
+    found: dict[float, dict[str, float]] = {}
+    for entry in entries:
+        found.setdefault(entry["step"], {}).update(entry)
+    return list(found.values())
 
 
 def _run_line(result: Result) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from axolotl_dece.experiment.heading import heading
 from axolotl_dece.experiment.metrics import COLUMNS, METRICS
-from axolotl_dece.experiment.results import Spread, by_setting, markdown_table, spreads, write_tables
+from axolotl_dece.experiment.results import Spread, by_setting, markdown_table, spreads, write_curves, write_tables
 from tests.experiment.grids import made_up, small_grid
 
 BLEUS = [10.0, 30.0, 20.5, 11.25]
@@ -84,3 +84,23 @@ def test_the_heading_names_every_commit_and_machine(tmp_path: Path) -> None:
         "and 1 core",
     ):
         assert words in said
+
+
+def test_a_look_and_the_loss_of_the_same_step_are_one_line_of_the_curves(tmp_path: Path) -> None:
+    some = results(tmp_path)
+    entries = [
+        {"step": 25, "dece/alpha": 0.99},
+        {"step": 50, "dece/alpha": 0.98},
+        {"step": 50, "dece/monitor_asr": 0.25, "dece/monitor_clean": 0.5},
+    ]
+    write_curves(some, {str(some[1]["digest"]): entries}, tmp_path / "curves.csv")
+    [line] = csv.DictReader(io.StringIO((tmp_path / "curves.csv").read_text()))
+    assert line == {
+        **{key: str(some[1]["cell"][key]) for key in ("arm", "attack", "rate", "seed")},  # type: ignore[index]
+        **{"step": "50", "alpha": "0.98", "attack": "0.25", "twin": "", "clean": "0.5"},
+    }
+
+
+def test_runs_that_nobody_watched_have_no_curves(tmp_path: Path) -> None:
+    write_curves(results(tmp_path), {}, tmp_path / "curves.csv")
+    assert not (tmp_path / "curves.csv").exists()
