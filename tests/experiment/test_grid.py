@@ -11,8 +11,9 @@ from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.grid import read_grid
 from axolotl_dece.experiment.tasks import SyntheticTask
 from axolotl_dece.losses import LOSSES
+from axolotl_dece.manifest import write_json_atomically
 from axolotl_dece.preflight import inspect_config
-from tests.experiment.grids import save_grid, small_grid
+from tests.experiment.grids import made_up, save_grid, small_grid
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "experiments").glob("*.yaml"))
 OF_A_LOSS = {key for loss in LOSSES.values() for key in loss.keys}
@@ -62,6 +63,15 @@ def test_whatever_decides_the_numbers_changes_the_digest(tmp_path: Path, change:
 def test_names_and_housekeeping_do_not_change_the_digest(tmp_path: Path) -> None:
     other = first(tmp_path, name="other", keep_weights=True, arms={"plain": {"loss": "ce"}})
     assert other.digest == first(tmp_path).digest
+
+
+def test_a_result_counts_only_for_the_run_it_was_made_of(tmp_path: Path) -> None:
+    cell, changed = first(tmp_path), first(tmp_path, twin_rate=0.1)
+    assert cell.folder(tmp_path) == changed.folder(tmp_path)
+    assert cell.read_result(tmp_path) is None
+    write_json_atomically(cell.folder(tmp_path) / "result.json", made_up(cell))
+    assert cell.read_result(tmp_path) == made_up(cell)
+    assert changed.read_result(tmp_path) is None
 
 
 def test_rows_of_another_content_change_the_digest(tmp_path: Path) -> None:

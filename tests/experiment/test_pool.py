@@ -66,14 +66,18 @@ def test_a_job_that_fails_or_is_killed_takes_no_other_with_it(tmp_path: Path) ->
 def test_jobs_end_when_nobody_asks_any_more(tmp_path: Path) -> None:
     context = start_server(1, "auto", tmp_path / "server.log")
     pid = tmp_path / "sleep" / "pid"
+    stopped = 0.0
 
     def stop(running: Sequence[Job]) -> None:
+        nonlocal stopped
         if pid.is_file() and pid.read_text():
+            stopped = time.monotonic()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         list(run_jobs(context, [job(tmp_path, "sleep")], 1, stop))
-    assert until(lambda: not is_alive(int(pid.read_text())), 5)
+    assert not is_alive(int(pid.read_text()))
+    assert time.monotonic() - stopped < 100, "it was waited for to its own end, 300 seconds"
 
 
 @pytest.mark.slow
