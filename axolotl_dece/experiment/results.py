@@ -24,7 +24,7 @@ Result = Mapping[str, Any]
 WATCHED = {
     "step": "step",
     "alpha": "dece/alpha",
-    "attack": "dece/monitor_asr",
+    "asr": "dece/monitor_asr",
     "twin": "dece/monitor_twin",
     "clean": "dece/monitor_clean",
 }
@@ -124,7 +124,7 @@ def write_curves(results: Sequence[Result], curves: Mapping[str, Sequence[Mappin
         | {name: entry.get(key) for name, key in WATCHED.items()}
         for result in results
         for entry in _by_step(curves.get(result["digest"], []))
-        if WATCHED["attack"] in entry
+        if WATCHED["asr"] in entry
     ]
     if lines:
         write_text_atomically(path, _csv(lines))
