@@ -62,7 +62,10 @@ class Monitor(TrainerCallback):
         logs = {one.metric: self._look(kwargs["model"], one) for one in self.watched}
         self._spent += time.monotonic() - began
         logs["dece/monitor_share_of_time"] = self._spent / max(time.monotonic() - self._began, 1e-9)
+        # whoever logs takes the step's turn to log, and the loss is still to come
+        should_log = control.should_log
         self.trainer.log(logs)
+        control.should_log = should_log
 
     def _look(self, model: Any, watched: Watched) -> float:
         tokenizer: Any = self.trainer.processing_class

@@ -87,6 +87,9 @@ def test_watching_does_not_change_the_training(workspace: Path) -> None:
     assert not any(type(callback).__name__ == "Monitor" for callback in without.callback_handler.callbacks)
     pairs = zip(with_monitor.model.parameters(), without.model.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
+    # at a step at which both are due, the look used to take the loss's place
+    assert logs(with_monitor, "loss") == logs(without, "loss")
+    assert len(logs(without, "loss")) == 18
 
 
 @pytest.mark.slow
