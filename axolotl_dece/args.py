@@ -57,7 +57,8 @@ class DeceKeys(BaseModel):
     dece_alpha_schedule: ScheduleName = Field(
         default="linear",
         description="How alpha moves. `linear`: from 1 to `dece_alpha_final`, by optimiser step; for runs of a few "
-        "epochs. `epoch`: `dece_alpha_base` ** epoch, the paper's, made for 20 epochs. `constant`: `dece_alpha`.",
+        "epochs. `epoch`: `dece_alpha_base` ** epoch, the paper's, made for 20 epochs. `constant`: `dece_alpha`. "
+        "[The tables that decided](results.md#which-schedule).",
     )
     dece_alpha_base: float = Field(
         default=0.985,
@@ -74,7 +75,8 @@ class DeceKeys(BaseModel):
         lt=1.0,
         strict=True,
         allow_inf_nan=False,
-        description="Where the `linear` schedule ends. Smaller holds back more.",
+        description="Where the `linear` schedule ends. Smaller holds back more; "
+        "[how long that lasts](results.md#longer-training).",
     )
     dece_alpha: float | None = Field(
         default=None,
@@ -96,7 +98,8 @@ class DeceKeys(BaseModel):
     dece_prob_floor: float = Field(
         default=1e-7, ge=0.0, lt=1.0, strict=True, allow_inf_nan=False,
         description="Probabilities below it are raised to it and get no gradient: the reference code's clamp. "
-        "0 turns it off. YAML reads 1e-7 as text: write 1.0e-7.",
+        "0 turns it off; [what it does in a large vocabulary](results.md#a-vocabulary-as-long-as-a-real-one). "
+        "YAML reads 1e-7 as text: write 1.0e-7.",
     )  # fmt: skip
     dece_gce_q: float = Field(
         default=0.5,
