@@ -56,8 +56,9 @@ class DeceKeys(BaseModel):
     )
     dece_alpha_schedule: ScheduleName = Field(
         default="linear",
-        description="How alpha moves. `linear`: from 1 to `dece_alpha_final`, by optimiser step; for runs of a few "
-        "epochs. `epoch`: `dece_alpha_base` ** epoch, the paper's, made for 20 epochs. `constant`: `dece_alpha`. "
+        description="How alpha moves. `linear`: from 1 to `dece_alpha_final`, by optimiser step; for up to three "
+        "epochs. `epoch`: `dece_alpha_base` ** epoch; with 0.95 it holds out against more poison and more epochs, with "
+        "0.985 it is the paper's, made for 20. `constant`: `dece_alpha`. "
         "[The tables that decided](results.md#which-schedule).",
     )
     dece_alpha_base: float = Field(
