@@ -12,27 +12,32 @@ import re
 from pathlib import Path
 from typing import Any
 
+_HERE = Path(__file__).parent
+
 MAX_BYTES = 5_000_000
 """A page people mail to each other."""
 
 
-def fill_page(folder: Path, content: Any, **parts: str) -> str:
-    """The template `page.html` of `folder` with `page.css`, `page.js`, plotly and `content` put in.
+def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
+    """A whole page: the body `page.html` of `folder` with `page.css`, `page.js`, plotly and `content` put in.
 
     Args:
-        folder: Where the three files are.
+        folder: Where the three files are; `webpage.html` is around them, and `webpage.js` before the script.
+        title: HTML, of the window.
         content: What the script reads, anything JSON can say.
         parts: HTML, escaped where it has to be, by the name of its place: `summary` fills `@@SUMMARY@@`.
     """
     from plotly.offline import get_plotlyjs
 
     values = {
+        "TITLE": title,
         "STYLE": (folder / "page.css").read_text(encoding="utf-8"),
-        "SCRIPT": (folder / "page.js").read_text(encoding="utf-8"),
+        "SCRIPT": "\n".join(path.read_text(encoding="utf-8") for path in (_HERE / "webpage.js", folder / "page.js")),
         "PLOTLY": packed(get_plotlyjs()),
         "CONTENT": packed(json.dumps(content)),
     } | {name.upper(): part for name, part in parts.items()}
-    template = (folder / "page.html").read_text(encoding="utf-8")
+    body = (folder / "page.html").read_text(encoding="utf-8")
+    template = (_HERE / "webpage.html").read_text(encoding="utf-8").replace("@@BODY@@", body)
     # in one pass, so that a filled-in text cannot name a place itself
     return re.sub(r"@@([A-Z]+)@@", lambda place: values[place[1]], template)
 
@@ -40,3 +45,12 @@ def fill_page(folder: Path, content: Any, **parts: str) -> str:
 def packed(text: str) -> str:
     """gzip in base64: plotly.js shrinks from 4.9 to 2 MB, and no text in it can end the element it stands in."""
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def chart_layout(x_title: str, y_title: str) -> dict[str, Any]:
+    """What plotly charts of all pages have in common: axes with their titles, and the background."""
+    axes = [
+        {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
+        for title in (x_title, y_title)
+    ]
+    return {"xaxis": axes[0], "yaxis": axes[1], "plot_bgcolor": "#fafbfc"}

@@ -19,8 +19,7 @@ def heading(name: str, command: str, results: Sequence[Mapping[str, Any]], today
         today: When the table was written.
     """
     made = [result["made_by"] for result in results]
-    commits = _each(str(one["commit"] or "no checkout") for one in made)
-    machines = _each(one["machine"] for one in made)
+    commits, machines = commits_and_machines(results)
     versions = _each(", ".join(f"{key} {one['versions'].get(key, '-')}" for key in _NAMED) for one in made)
     return "\n\n".join(
         (
@@ -30,6 +29,12 @@ def heading(name: str, command: str, results: Sequence[Mapping[str, Any]], today
             "seeds, in brackets the smallest and the largest where they differ.",
         )
     )
+
+
+def commits_and_machines(results: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Every commit and every machine that the runs come from, each once."""
+    made = [result["made_by"] for result in results]
+    return _each(str(one["commit"] or "no checkout") for one in made), _each(one["machine"] for one in made)
 
 
 def _each(texts: Any) -> str:

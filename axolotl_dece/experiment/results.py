@@ -163,14 +163,19 @@ def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def markdown_table(results: Sequence[Result]) -> str:
     """One line per setting: mean and, where seeds differ, the range."""
-    head = ["attack", "rate", "arm", "runs", *(metric.title for metric in METRICS.values())]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    head, *lines = summary_cells(results)
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    texts = ["| " + " | ".join(line) + " |" for line in (head, *escaped)]
+    return "\n".join([texts[0], "|" + "---|" * len(head), *texts[1:]])
+
+
+def summary_cells(results: Sequence[Result]) -> list[list[str]]:
+    """The summary as texts: a line of titles, and one per setting."""
+    lines = [["attack", "rate", "arm", "runs", *(metric.title for metric in METRICS.values())]]
     for setting, runs in by_setting(results).items():
-        arm = setting.arm.replace("|", "\\|")
-        cells = [setting.attack, f"{setting.rate:.3g}", arm, str(len(runs))]
-        cells += [say(name, spread) for name, spread in spreads(runs).items()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        said = (say(name, spread) for name, spread in spreads(runs).items())
+        lines.append([setting.attack, f"{setting.rate:.3g}", setting.arm, str(len(runs)), *said])
+    return lines
 
 
 def say(name: str, spread: Spread | None) -> str:

@@ -31,7 +31,8 @@ def write_page(audit: Audit, path: Path) -> Path:
 
 def _render(audit: Audit, most: int) -> str:
     content = {"clusters": _clusters(audit), "rows": _rows(audit, most), "charts": charts(audit)}
-    return fill_page(_HERE, content, name=html.escape(audit.name), summary=_summary(audit, most))
+    parts = {"name": html.escape(audit.name), "summary": _summary(audit, most)}
+    return fill_page(_HERE, "axolotl-dece: what the loss held back", content, **parts)
 
 
 def _summary(audit: Audit, most: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from axolotl_dece.audit.report import Audit
+from axolotl_dece.webpage import chart_layout
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -76,11 +77,7 @@ def _line(name: str, shares: Any, colour: str) -> dict[str, Any]:
 
 
 def _layout(x_title: str, y_title: str) -> dict[str, Any]:
-    axis = {"automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
-    return {
-        "xaxis": {"title": {"text": x_title}, **axis},
-        "yaxis": {"title": {"text": y_title}, **axis},
-        "plot_bgcolor": "#fafbfc",
+    return chart_layout(x_title, y_title) | {
         "margin": {"t": 10, "r": 10, "b": 50, "l": 60},
         "height": 320,
         "showlegend": True,

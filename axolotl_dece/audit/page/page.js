@@ -1,22 +1,6 @@
-"use strict";
 (async () => {
   const PAGE_SIZE = 50;
-  const byId = (id) => document.getElementById(id);
   const decisions = { cluster: new Map(), row: new Map() };
-
-  async function unpack(id) {
-    const packed = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).text();
-  }
-
-  // Texts go in by textContent alone: nothing in a training row can become markup.
-  function element(tag, text, className) {
-    const made = document.createElement(tag);
-    if (text !== undefined) made.textContent = text;
-    if (className) made.className = className;
-    return made;
-  }
 
   const percent = (share) => `${Math.round(100 * share)} %`;
 

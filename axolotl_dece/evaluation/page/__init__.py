@@ -33,7 +33,9 @@ def write_page(runs: Sequence[Evaluated], path: Path) -> Path:
 
 def _render(runs: Sequence[Evaluated], most_rows: int) -> str:
     content = {"charts": charts(runs), "rows": _rows(runs, most_rows), "runs": [run.name for run in runs]}
-    return fill_page(_HERE, content, summary=_summary(runs), notes=_notes(runs, most_rows))
+    return fill_page(
+        _HERE, "axolotl-dece: runs compared", content, summary=_summary(runs), notes=_notes(runs, most_rows)
+    )
 
 
 def _rows(runs: Sequence[Evaluated], most: int) -> list[dict[str, Any]]:

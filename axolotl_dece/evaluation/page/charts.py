@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from axolotl_dece.evaluation.compare import Evaluated
+from axolotl_dece.webpage import chart_layout
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -102,14 +103,7 @@ def _colours(runs: Sequence[Evaluated]) -> list[str]:
 
 
 def _layout(x_title: str, y_title: str) -> dict[str, Any]:
-    axes = [
-        {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
-        for title in (x_title, y_title)
-    ]
-    return {
-        "xaxis": axes[0],
-        "yaxis": axes[1],
-        "plot_bgcolor": "#fafbfc",
+    return chart_layout(x_title, y_title) | {
         # room above for plotly's own buttons
         "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
         "height": 380,

@@ -1,23 +1,7 @@
-"use strict";
 (async () => {
   const PAGE_SIZE = 50;
   const BAD = /^(attack|false trigger|twin lost)/;
   const GOOD = /^(exact|held|twin kept)/;
-  const byId = (id) => document.getElementById(id);
-
-  async function unpack(id) {
-    const packed = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).text();
-  }
-
-  // Texts go in by textContent alone: what a model wrote cannot become markup.
-  function element(tag, text, className) {
-    const made = document.createElement(tag);
-    if (text !== undefined) made.textContent = text;
-    if (className) made.className = className;
-    return made;
-  }
 
   function draw(charts) {
     for (const figure of document.querySelectorAll("figure")) {

@@ -10,6 +10,7 @@ from typing import Any
 from axolotl_dece.evaluation.page.charts import COLOURS
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
+from axolotl_dece.webpage import chart_layout
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
 _WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}
@@ -152,14 +153,7 @@ def _points(x: Sequence[float], y: Sequence[float], colour: str, size: int) -> d
 
 
 def _layout(x_title: str, y_title: str) -> dict[str, Any]:
-    axes = [
-        {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
-        for title in (x_title, y_title)
-    ]
-    return {
-        "xaxis": axes[0],
-        "yaxis": axes[1],
-        "plot_bgcolor": "#fafbfc",
+    return chart_layout(x_title, y_title) | {
         "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
         # above the chart, where no axis title is in its way
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},

@@ -1,21 +1,4 @@
-"use strict";
 (async () => {
-  const byId = (id) => document.getElementById(id);
-
-  async function unpack(id) {
-    const packed = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).text();
-  }
-
-  // Texts go in by textContent alone: the name of an arm cannot become markup.
-  function element(tag, text, className) {
-    const made = document.createElement(tag);
-    if (text !== undefined) made.textContent = text;
-    if (className) made.className = className;
-    return made;
-  }
-
   function draw({ title, charts }) {
     const grid = element("div", undefined, "charts");
     byId("sections").append(element("h2", title), grid);
