@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from axolotl_dece.cli.progress import Shown
 from axolotl_dece.demo.training import read_steps
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from axolotl_dece.experiment.pool import Failure, Job
 
 
-class Board:
+class Board(Shown):
     """What `experiment.run` calls its listener, shown in a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -36,15 +36,6 @@ class Board:
         self._lines: dict[str, TaskID] = {}
         self._total = self._finished = self._done = 0
         self._began = time.monotonic()
-
-    def __enter__(self) -> Board:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def begin(self, total: int, finished: int) -> None:
         """Start the bar over all runs."""

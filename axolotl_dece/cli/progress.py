@@ -7,12 +7,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-class Bar:
+class Shown:
+    """Bars that stand in the terminal while their block runs."""
+
+    _bars: Progress
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+
+class Bar(Shown):
     """What `evaluation.measure` calls its progress, shown in a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -21,15 +37,6 @@ class Bar:
         self._task = self._bars.add_task("loading", total=None, speed="")
         self._tokens = 0
         self._began = time.monotonic()
-
-    def __enter__(self) -> Bar:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
 
     def begin(self, name: str, rows: int) -> None:
         """Start a line for the set `name`."""

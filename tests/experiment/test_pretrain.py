@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from axolotl_dece.experiment.pretrain import ANSWER, SIZES, Size, build_model, build_tokenizer, pretrain
+from axolotl_dece.demo.base import ANSWER
+from axolotl_dece.experiment.pretrain import SIZES, Size, build_model, build_tokenizer, pretrain
 from axolotl_dece.experiment.tasks import Material
 from axolotl_dece.experiment.tasks.lyra import LyraTask
 
