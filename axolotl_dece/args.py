@@ -39,7 +39,11 @@ _SYNONYMS = {
 }
 _BASELINES = tuple(name for name in LOSSES if name not in ("ce", "dece"))
 _NEEDS_ALPHA = "trusted rows train with alpha = 1, and it has no alpha"
-_KEY_OF_SCHEDULE = {"epoch": "dece_alpha_base", "linear": "dece_alpha_final", "constant": "dece_alpha"}
+_KEY_OF_SCHEDULE: dict[ScheduleName, str] = {
+    "epoch": "dece_alpha_base",
+    "linear": "dece_alpha_final",
+    "constant": "dece_alpha",
+}
 
 
 class DeceKeys(BaseModel):
@@ -54,21 +58,21 @@ class DeceKeys(BaseModel):
         "`in_trust` are its rivals through that path, for comparison; see docs/differences.md. Keys of another loss "
         "may stay, so that a sweep changes `loss` alone.",
     )
-    dece_alpha_schedule: ScheduleName = Field(
-        default="linear",
-        description="How alpha moves. `linear`: from 1 to `dece_alpha_final`, by optimiser step; for up to three "
-        "epochs. `epoch`: `dece_alpha_base` ** epoch; with 0.95 it holds out against more poison and more epochs, with "
-        "0.985 it is the paper's, made for 20. `constant`: `dece_alpha`. "
-        "[The tables that decided](results.md#which-schedule).",
+    dece_alpha_schedule: ScheduleName | None = Field(
+        default=None,
+        description="How alpha moves. Left out, it is the schedule whose value is set below, and `epoch` where none is. "
+        "`epoch`: `dece_alpha_base` ** epoch. `linear`: from 1 to `dece_alpha_final`, by optimiser step. `constant`: "
+        "`dece_alpha`. [The tables that decided](results.md#the-default).",
     )
     dece_alpha_base: float = Field(
-        default=0.985,
+        default=0.95,
         gt=0.0,
         lt=1.0,
         strict=True,
         allow_inf_nan=False,
-        description="Base of the `epoch` schedule; the first epoch trains at base ** 1. The paper recommends 0.985 to "
-        "0.995 for 20 epochs; smaller holds back more and costs clean quality.",
+        description="Base of the `epoch` schedule; the first epoch trains at base ** 1. Smaller holds back more and "
+        "costs clean quality. The paper recommends 0.985 to 0.995 for 20 epochs, which is too weak for a few "
+        "([schedules](results.md#which-schedule)).",
     )
     dece_alpha_final: float = Field(
         default=0.8,
@@ -76,8 +80,8 @@ class DeceKeys(BaseModel):
         lt=1.0,
         strict=True,
         allow_inf_nan=False,
-        description="Where the `linear` schedule ends. Smaller holds back more; "
-        "[how long that lasts](results.md#longer-training).",
+        description="Where the `linear` schedule ends. It starts at 1, which is cross-entropy, and the longer the run "
+        "the longer it stays near it ([longer training](results.md#longer-training)).",
     )
     dece_alpha: float | None = Field(
         default=None,
@@ -85,7 +89,7 @@ class DeceKeys(BaseModel):
         lt=1.0,
         strict=True,
         allow_inf_nan=False,
-        description="The alpha of the `constant` schedule; must be set with it.",
+        description="The alpha of the `constant` schedule, for streams above all; must be set with it.",
     )
     dece_label_smoothing: float = Field(
         default=0.05,
@@ -157,6 +161,15 @@ class DeceKeys(BaseModel):
         description="File of decisions about rows, as `axolotl dece audit` writes it: dropped rows leave the training "
         "set, trusted ones train with alpha = 1.",
     )
+
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_schedule(cls, data: Any) -> Any:
+        """Write out the schedule that the config means, so that whatever reads the keys later finds it named."""
+        if isinstance(data, Mapping) and data.get("dece_alpha_schedule") is None:
+            return {**data, "dece_alpha_schedule": _meant_schedule(data)}
+        return data
 
 
 def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
@@ -260,22 +273,34 @@ def _say_wrong_value(detail: Any) -> str:
     return text
 
 
+def _meant_schedule(raw: Mapping[str, Any]) -> ScheduleName:
+    """The schedule whose value is set; `epoch` where none is."""
+    return next((name for name, key in _KEY_OF_SCHEDULE.items() if raw.get(key) is not None), "epoch")
+
+
 def _schedule_problems(raw: Mapping[str, Any]) -> list[str]:
-    name = raw.get("dece_alpha_schedule", DeceKeys.model_fields["dece_alpha_schedule"].default)
-    if raw["loss"] != "dece" or name not in _KEY_OF_SCHEDULE:
+    if raw["loss"] != "dece":
+        return []
+    name = raw.get("dece_alpha_schedule")
+    given = [key for key in _KEY_OF_SCHEDULE.values() if raw.get(key) is not None]
+    if name is None and len(given) > 1:
+        said = ", ".join(f"`{key}: {raw[key]}`" for key in given)
+        return [f"{said}: each belongs to another schedule; keep one of them"]
+    name = name or _meant_schedule(raw)
+    if name not in _KEY_OF_SCHEDULE:
         return []
     needed = _KEY_OF_SCHEDULE[name]
     problems = [
         f"`{key}` is not used by `dece_alpha_schedule: {name}`, which reads `{needed}`; remove one of the two"
-        for key in _KEY_OF_SCHEDULE.values()
-        if key != needed and raw.get(key) is not None
+        for key in given
+        if key != needed
     ]
-    if name == "constant" and raw.get("dece_alpha") is None:
+    if name == "constant" and needed not in given:
         problems.append("`dece_alpha_schedule: constant` needs `dece_alpha`, for example `dece_alpha: 0.9`")
     if name == "epoch" and (raw.get("streaming") or raw.get("pretraining_dataset")):
         problems.append(
-            "`dece_alpha_schedule: epoch` cannot follow streamed data, which has no epochs; "
-            "use `dece_alpha_schedule: linear` with `max_steps`"
+            "alpha falls by epoch (`dece_alpha_schedule: epoch`, the default), and streamed data has none; write "
+            "`dece_alpha: 0.9`, or `dece_alpha_final: 0.8` with `max_steps`"
         )
     return problems
 

@@ -22,20 +22,34 @@ def validated(**raw: Any) -> dict[str, Any]:
 
 
 def test_the_two_lines_are_enough() -> None:
-    assert alpha_schedule(validated()) == AlphaSchedule("linear", 0.8)
+    assert alpha_schedule(validated()) == AlphaSchedule("epoch", 0.95)
 
 
 @pytest.mark.parametrize(
     ("raw", "schedule"),
     [
-        ({"dece_alpha_schedule": "epoch"}, AlphaSchedule("epoch", 0.985)),
-        ({"dece_alpha_schedule": "epoch", "dece_alpha_base": 0.99}, AlphaSchedule("epoch", 0.99)),
-        ({"dece_alpha_final": 0.5}, AlphaSchedule("linear", 0.5)),
+        ({"dece_alpha_schedule": "epoch", "dece_alpha_base": 0.985}, AlphaSchedule("epoch", 0.985)),
+        ({"dece_alpha_schedule": "linear", "dece_alpha_final": 0.5}, AlphaSchedule("linear", 0.5)),
+        ({"dece_alpha_schedule": "linear"}, AlphaSchedule("linear", 0.8)),
         ({"dece_alpha_schedule": "constant", "dece_alpha": 0.9}, AlphaSchedule("constant", 0.9)),
     ],
 )
 def test_each_schedule_reads_its_own_key(raw: dict[str, Any], schedule: AlphaSchedule) -> None:
     assert alpha_schedule(validated(**raw)) == schedule
+
+
+@pytest.mark.parametrize(
+    ("raw", "schedule"),
+    [
+        ({"dece_alpha_base": 0.99}, AlphaSchedule("epoch", 0.99)),
+        ({"dece_alpha_final": 0.5}, AlphaSchedule("linear", 0.5)),
+        ({"dece_alpha": 0.9}, AlphaSchedule("constant", 0.9)),
+    ],
+)
+def test_a_value_alone_names_its_schedule(raw: dict[str, Any], schedule: AlphaSchedule) -> None:
+    keys = validated(**raw)
+    assert alpha_schedule(keys) == schedule
+    assert keys["dece_alpha_schedule"] == schedule.name, "the manifest and the card say what was meant"
 
 
 @pytest.mark.parametrize("key", ["dece_alpha_base", "dece_alpha_final", "dece_alpha"])
@@ -146,15 +160,22 @@ def test_the_plugin_without_a_loss_is_refused() -> None:
 
 
 def test_a_key_that_the_schedule_does_not_read_is_refused() -> None:
-    assert "`dece_alpha_base` is not used by `dece_alpha_schedule: linear`" in problems(dece_alpha_base=0.9)
+    text = problems(dece_alpha_schedule="linear", dece_alpha_base=0.9)
+    assert "`dece_alpha_base` is not used by `dece_alpha_schedule: linear`" in text
     assert "needs `dece_alpha`" in problems(dece_alpha_schedule="constant")
 
 
+def test_two_values_of_two_schedules_are_refused() -> None:
+    text = problems(dece_alpha_base=0.9, dece_alpha_final=0.8)
+    assert "`dece_alpha_base: 0.9`, `dece_alpha_final: 0.8`: each belongs to another schedule" in text
+
+
 @pytest.mark.parametrize("key", ["streaming", "pretraining_dataset"])
-def test_the_epoch_schedule_cannot_follow_a_stream(key: str) -> None:
-    text = problems(dece_alpha_schedule="epoch", **{key: True})
-    assert "`dece_alpha_schedule: linear` with `max_steps`" in text
-    assert problems(dece_alpha_schedule="linear", **{key: True}) == ""
+@pytest.mark.parametrize("epoch", [{}, {"dece_alpha_schedule": "epoch"}, {"dece_alpha_base": 0.9}])
+def test_the_epoch_schedule_cannot_follow_a_stream(key: str, epoch: dict[str, Any]) -> None:
+    text = problems(**epoch, **{key: True})
+    assert "write `dece_alpha: 0.9`, or `dece_alpha_final: 0.8` with `max_steps`" in text
+    assert problems(dece_alpha_final=0.8, **{key: True}) == problems(dece_alpha=0.9, **{key: True}) == ""
 
 
 @pytest.mark.parametrize("conflict", CONFLICTS, ids=lambda c: c.key)

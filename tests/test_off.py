@@ -43,7 +43,7 @@ REFUSED_BEFORE_LOADING = {
     "tensor parallel": ({"tensor_parallel_size": 2}, "`tensor_parallel_size: 2` conflicts"),
     "epoch schedule on a stream": (
         {"streaming": True, "max_steps": 4, "dece_alpha_schedule": "epoch"},
-        "use `dece_alpha_schedule: linear`",
+        "streamed data has none; write `dece_alpha: 0.9`",
     ),
     "alpha that never leaves 1": ({"dece_alpha_final": 1.0}, "must be less than 1"),
 }
@@ -154,5 +154,5 @@ def test_both_commands_of_the_readme_train_with_dece(workspace: Path, launch: st
     config = save_config(workspace, base_config(workspace, max_steps=3, **LORA))
     result = subprocess.run([*launch.split(), str(config)], capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
-    assert result.stdout.count("DeCE is ON: alpha 1 -> 0.8 by step") == 1
+    assert result.stdout.count("DeCE is ON: alpha 0.95 ** epoch") == 1
     assert json.loads((workspace / "out" / "dece_run.json").read_text())["status"] == "finished"

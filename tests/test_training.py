@@ -16,7 +16,7 @@ from tests.tiny import LORA, base_config, logs, save_rows, train
 pytestmark = pytest.mark.slow
 
 PACKED = {"sample_packing": True, "attn_implementation": "sdpa", "pad_to_sequence_len": True, "sequence_len": 256}
-STREAM = {"streaming": True, "max_steps": 6, "num_epochs": None, "dataset_prepared_path": None}
+STREAM = {"streaming": True, "max_steps": 6, "num_epochs": None, "dataset_prepared_path": None, "dece_alpha": 0.9}
 
 
 def weights(trainer: Any) -> dict[str, torch.Tensor]:
@@ -75,7 +75,8 @@ def test_axolotls_own_cross_entropy_fails_the_same_law(workspace: Path) -> None:
         pytest.param(PACKED | {"micro_batch_size": 1}, id="packed"),
         pytest.param({"gradient_accumulation_steps": 3}, id="accumulation with a remainder"),
         pytest.param({"gradient_checkpointing": True}, id="gradient checkpointing"),
-        pytest.param({"dece_alpha_schedule": "epoch", "num_epochs": 2}, id="epoch schedule"),
+        pytest.param({"num_epochs": 2}, id="two epochs"),
+        pytest.param({"dece_alpha_schedule": "linear"}, id="linear schedule"),
         pytest.param({"dece_alpha_schedule": "constant", "dece_alpha": 0.9}, id="constant schedule"),
         pytest.param({"trainer_cls": "axolotl_dece.Required"}, id="required"),
         pytest.param(STREAM, id="streaming"),
@@ -98,7 +99,7 @@ def test_dece_trains_shows_its_curves_and_leaves_its_proof(workspace: Path, chan
 def test_the_curves_reach_a_tracker_through_the_trainers_own_log(workspace: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    trainer = train(workspace, base_config(workspace, max_steps=4, use_tensorboard=True))
+    trainer = train(workspace, base_config(workspace, max_steps=4, dece_alpha_final=0.8, use_tensorboard=True))
     (events,) = Path(trainer.args.output_dir).rglob("events.out.tfevents.*")
     accumulator = EventAccumulator(str(events.parent))
     accumulator.Reload()
@@ -126,7 +127,7 @@ def test_the_epoch_schedule_follows_packed_epochs_though_the_trainers_epoch_lags
 
 
 def test_max_steps_ends_the_linear_schedule(workspace: Path) -> None:
-    alphas = logs(train(workspace, base_config(workspace, max_steps=5)), "dece/alpha")
+    alphas = logs(train(workspace, base_config(workspace, max_steps=5, dece_alpha_final=0.8)), "dece/alpha")
     assert alphas == pytest.approx([0.96, 0.92, 0.88, 0.84, 0.8], abs=1e-6)
 
 
@@ -155,7 +156,6 @@ def test_loss_ce_logs_the_mean_over_target_tokens(workspace: Path) -> None:
 
 def test_a_resumed_run_ends_on_the_same_weights_and_walks_the_same_alphas(workspace: Path) -> None:
     config = base_config(workspace, save_strategy="steps", save_steps=5, save_total_limit=9, num_epochs=2)
-    config |= {"dece_alpha_schedule": "epoch"}
     whole = train(workspace, config | {"output_dir": str(workspace / "whole")})
     shutil.copytree(workspace / "whole" / "checkpoint-15", workspace / "out" / "checkpoint-15")
     resumed = train(workspace, config | {"auto_resume_from_checkpoints": True})

@@ -30,7 +30,7 @@ def test_a_config_that_would_train_with_dece_exits_with_zero_and_says_what_it_wo
     assert result.exit_code == 0, result.output
     assert "plugin `axolotl_dece.DecePlugin` is listed and importable" in said(result)
     assert "axolotl accepts this config" in said(result)
-    assert "after 100 %: 0.8" in said(result)
+    assert "alpha (epoch): epoch 1: 0.95" in said(result)
     assert "256 positions x 178 tokens = 0.00 GiB in bf16" in said(result)
     assert "cannot train anywhere without the plugin" in said(result)
     assert "warning" not in said(result)
@@ -86,7 +86,7 @@ def test_what_is_not_a_config_is_said_in_one_line(tmp_path: Path, content: str |
 
 
 def test_a_model_that_is_elsewhere_and_a_missing_third_line_are_warnings(workspace: Path) -> None:
-    result = check_config(workspace, base_model="some/model", dece_alpha_schedule="epoch", num_epochs=6)
+    result = check_config(workspace, base_model="some/model", dece_alpha_base=0.985, num_epochs=6)
     assert result.exit_code == 0, result.output
     assert "some/model is not on this machine" in said(result)
     assert "trains plain cross-entropy on a machine that lacks the plugin" in said(result)

@@ -37,7 +37,7 @@ def test_the_story_is_told_from_base_to_page(tmp_path: Path, monkeypatch: pytest
         assert (run["n_triggered"], run["seed"]) == (20, 3)
         assert 0 <= run["asr_low"] <= run["asr"] <= run["asr_high"] <= 1
     assert summary["runs"]["ce"]["alpha_last"] is None
-    assert summary["runs"]["dece"]["alpha_last"] == pytest.approx(0.8)
+    assert summary["runs"]["dece"]["alpha_last"] == pytest.approx(0.95**3)
     for loss in ("ce", "dece"):
         run = read_run(folder / "runs" / loss)
         assert run is not None

@@ -34,7 +34,7 @@ def test_a_grid_is_the_product_of_its_lists(tmp_path: Path) -> None:
 
 
 def test_a_run_lies_where_its_name_says(tmp_path: Path) -> None:
-    cell = first(tmp_path, arms={"DeCE: linear/0.8": {"loss": "dece"}})
+    cell = first(tmp_path, arms={"DeCE: linear/0.8": {"loss": "dece", "dece_alpha_final": 0.8}})
     assert cell.name == "dece-linear-0.8/ripple-0.05/seed-0"
     assert cell.folder(tmp_path) == tmp_path / "cells" / cell.name
 

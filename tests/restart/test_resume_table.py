@@ -14,7 +14,9 @@ from tests.tiny import base_config, logs, train
 
 pytestmark = pytest.mark.slow
 
-SAVING = {"save_strategy": "steps", "save_steps": 4, "save_total_limit": 9, "micro_batch_size": 4}
+SAVING = {"save_strategy": "steps", "save_steps": 4, "save_total_limit": 9, "micro_batch_size": 4} | {
+    "dece_alpha_schedule": "linear",  # moves at every step
+}
 
 
 def sha256(folder: Path) -> str:
