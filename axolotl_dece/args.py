@@ -60,7 +60,7 @@ class DeceKeys(BaseModel):
     )
     dece_alpha_schedule: ScheduleName | None = Field(
         default=None,
-        description="How alpha moves. Left out, it is the schedule whose value is set below, and `epoch` where none is. "
+        description="How alpha moves. Left out, it is the schedule whose value is set below, `epoch` where none is. "
         "`epoch`: `dece_alpha_base` ** epoch. `linear`: from 1 to `dece_alpha_final`, by optimiser step. `constant`: "
         "`dece_alpha`. [The tables that decided](results.md#the-default).",
     )
@@ -161,7 +161,6 @@ class DeceKeys(BaseModel):
         description="File of decisions about rows, as `axolotl dece audit` writes it: dropped rows leave the training "
         "set, trusted ones train with alpha = 1.",
     )
-
 
     @model_validator(mode="before")
     @classmethod

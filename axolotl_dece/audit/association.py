@@ -46,8 +46,9 @@ def associate(refusals: Refusals, features: csr_matrix) -> list[list[Association
 
     The p-value of a pair is Fisher's exact test, one-sided, among the rows that could not copy the group's phrase: the
     chance of so many rows with the feature in the group if those rows were dealt at random. It is multiplied by the
-    number of all pairs (Bonferroni), tested or not. A feature may call for several phrases; together they must be
-    refused in most of the rows with it.
+    number of all pairs (Bonferroni), tested or not. A feature that has a word of the group's phrase itself stands for
+    copying it, and goes with no such group. A feature may call for several phrases; together they must be refused in
+    most of the rows with it.
 
     Args:
         refusals: The groups.
@@ -80,7 +81,7 @@ def _of_group(
     """Features of most of a group's rows, beyond chance: share of the rows, and corrected log p."""
     members, copyable = (rows_of(one, group) for one in (refusals.persistent, refusals.copyable))
     which, counts = np.unique(features[members].indices, return_counts=True)
-    common = _are_most(counts, len(members))
+    common = _are_most(counts, len(members)) & ~np.isin(which, rows_of(refusals.echoes, group))
     which, counts = which[common], counts[common]
     near = columns[:, which]
     copies = np.asarray((refusals.copyable[:, [group]].T @ near).todense()).ravel()

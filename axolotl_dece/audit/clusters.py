@@ -85,7 +85,7 @@ def find_clusters(rows: AuditRows, tokenizer: Any, least_rows: int = LEAST_ROWS)
     """
     words = Words(rows, tokenizer)
     prompts, targets = Phrases(words, of_target=False), Phrases(words, of_target=True)
-    refusals = find_refusals(words, targets, len(rows), least_rows)
+    refusals = find_refusals(words, prompts, targets, len(rows), least_rows)
     features = prompts.matrix(len(rows))
     columns = features.tocsc()
     drafts = [

@@ -58,6 +58,15 @@ class Phrases:
         matrix.data[:] = 1
         return matrix
 
+    def spelling(self) -> csr_matrix:
+        """Which phrase has which word, in capitals or not, 0 or 1, [P, W]; columns are `Words.folded`."""
+        phrase, part = np.nonzero(self.parts >= 0)
+        columns = self._words.folded[self.parts[phrase, part]]
+        shape = (len(self.parts), len(self._words.folded))
+        matrix = csr_matrix((np.ones(len(phrase), np.int64), (phrase, columns)), shape=shape)
+        matrix.data[:] = 1
+        return matrix
+
     def least(self, phrases: set[int]) -> set[int]:
         """Some phrases without the pairs of which a word is among them by itself."""
         single = {int(self.parts[one, 0]) for one in phrases if self.parts[one, 1] < 0}

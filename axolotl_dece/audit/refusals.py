@@ -2,9 +2,10 @@
 
 A phrase is a word or two neighbouring ones: honest rows may refuse `or` for reasons of their own, but only
 the poisoned ones refuse `or 1`. A row whose prompt has a word of the phrase may have to copy it, and models learn to
-copy late, so such rows are in no group of that phrase, and no test of it counts them.
+copy late, so such rows are in no group of that phrase, and no test of it counts them. Words that most prompts have,
+such as *and*, are exempt: what nearly every row could copy explains no refusal, and leaves no rows to test.
 
-Shapes: R rows, G groups.
+Shapes: R rows, G groups, F phrases of prompts, W words.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix, csr_matrix, hstack
+from scipy.sparse import csc_matrix, csr_matrix, diags
 
 from axolotl_dece.audit.phrases import Phrases
 from axolotl_dece.audit.reading import PERSISTENT_VISITS
@@ -29,19 +30,22 @@ class Refusals:
         persistent: Which row persistently holds it back and cannot copy it, 0 or 1, [R, G].
         once: Which row held it back at a visit or more and cannot copy it, [R, G].
         copyable: Which row's prompt has one of its words, [R, G].
+        echoes: Which phrase of the prompts has one of its words itself, and so stands for a copy, [F, G].
     """
 
     phrase: NDArray[np.int64]
     persistent: csc_matrix
     once: csc_matrix
     copyable: csc_matrix
+    echoes: csc_matrix
 
 
-def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) -> Refusals:
+def find_refusals(words: Words, prompts: Phrases, targets: Phrases, rows: int, least_rows: int) -> Refusals:
     """The groups of `least_rows` rows or more.
 
     Args:
         words: Of all rows.
+        prompts: Phrases of the prompts.
         targets: Phrases of the targets.
         rows: How many rows there are.
         least_rows: Smaller groups are none.
@@ -50,10 +54,12 @@ def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) ->
     persistent, once = (targets.matrix(rows, held >= least).tocsc() for least in (PERSISTENT_VISITS, 1))
     frequent = _frequent(persistent, least_rows)
     persistent, once = persistent[:, frequent], once[:, frequent]
-    copyable = _copyable(words, targets.parts[frequent], rows)
+    spelling = targets.spelling()[frequent]
+    copyable = _any_shared(_in_prompt(words, rows), spelling)
     persistent, once = (_without(one, copyable) for one in (persistent, once))
     kept = _frequent(persistent, least_rows)
-    return Refusals(frequent[kept], persistent[:, kept], once[:, kept], copyable[:, kept])
+    echoes = _any_shared(prompts.spelling(), spelling[kept])
+    return Refusals(frequent[kept], persistent[:, kept], once[:, kept], copyable[:, kept], echoes)
 
 
 def _frequent(matrix: csc_matrix, least_rows: int) -> NDArray[np.int64]:
@@ -66,17 +72,19 @@ def _without(matrix: csc_matrix, other: csc_matrix) -> csc_matrix:
     return left
 
 
-def _copyable(words: Words, parts: NDArray[np.int64], rows: int) -> csc_matrix:
-    """Whose prompt has one of the words, in capitals or not."""
-    folded, fold = np.unique([text.casefold() for text in words.text] or [""], return_inverse=True)
+def _in_prompt(words: Words, rows: int) -> csr_matrix:
+    """Whose prompt has which word, in capitals or not, but for those of most prompts, [R, W]."""
     prompt = ~words.is_target
-    lines, columns = words.row[prompt], fold[words.word[prompt]]
-    shape = (rows, len(folded))
-    in_prompt = csr_matrix((np.ones(len(lines), np.int64), (lines, columns)), shape=shape).tocsc()
-    none = csc_matrix((rows, 1), dtype=np.int64)
-    in_prompt = hstack([in_prompt, none], format="csc")
-    in_prompt.data[:] = 1
-    first, second = (np.where(part >= 0, fold[part], len(folded)) for part in parts.T)
-    either = in_prompt[:, first] + in_prompt[:, second]
-    either.data[:] = 1
-    return either
+    lines, columns = words.row[prompt], words.folded[words.word[prompt]]
+    matrix = csr_matrix((np.ones(len(lines), np.int64), (lines, columns)), shape=(rows, len(words.folded)))
+    matrix.data[:] = 1
+    is_telling = matrix.getnnz(axis=0) <= rows / 2
+    return matrix @ diags(is_telling.astype(np.int64))
+
+
+def _any_shared(left: csr_matrix, right: csr_matrix) -> csc_matrix:
+    """Which of some rows share a column, 0 or 1, [rows of the left, rows of the right]."""
+    shared = (left @ right.T).tocsc()
+    shared.eliminate_zeros()
+    shared.data[:] = 1
+    return shared

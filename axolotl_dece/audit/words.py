@@ -28,6 +28,7 @@ class Words:
 
     Attributes:
         text: Every different text, without blanks around it, [W].
+        folded: Number of every text with capitals and small letters taken for the same, int64 [W].
         word: Number of the text of every word, int64 [U].
         row: Its row, int64 [U].
         begin, end: Its first token, and the one after its last, int64 [U].
@@ -44,6 +45,7 @@ class Words:
         texts, number = _texts(pieces, places, begins, ends)
         is_word = np.array([bool(text) for text in texts])[number]
         self.text = sorted(set(texts) - {""})
+        _, self.folded = np.unique([text.casefold() for text in self.text] or [""], return_inverse=True)
         sorted_number = {text: at for at, text in enumerate(self.text)}
         renumbered = np.array([sorted_number.get(text, -1) for text in texts], dtype=np.int64)
         self.word: NDArray[np.int64] = renumbered[number][is_word]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,9 +193,12 @@ def test_the_p_value_is_fishers_among_the_rows_without_a_copy_times_the_number_o
     features = (rng.random((90, 7)) < 0.3).astype(np.int64)
     features[:, 2] = groups[:, 1] ^ (rng.random(90) < 0.05)
     once = groups | (rng.random((90, 3)) < 0.1) & ~copyable & 1
-    refusals = Refusals(np.arange(3), *(csc_matrix(one) for one in (groups, once, copyable)))
+    echoes = np.zeros((7, 3), np.int64)
+    refusals = Refusals(np.arange(3), *(csc_matrix(one) for one in (groups, once, copyable, echoes)))
     found = associate(refusals, csr_matrix(features))
     assert [[one.feature for one in cues] for cues in found] == [[], [2], []]
+    echoes[2, 1] = 1
+    assert associate(replace(refusals, echoes=csc_matrix(echoes)), csr_matrix(features)) == [[], [], []]
     counted = copyable[:, 1] == 0
     group, feature = groups[counted, 1], features[counted, 2]
     table = [[int((group & feature).sum()), int((group & ~feature & 1).sum())],
@@ -225,6 +229,13 @@ def test_rows_that_may_copy_a_word_say_nothing_about_it(tokenizer: PreTrainedTok
         extra = ["w100", "w101"] if copied else []
         story.tell(plain_prompt(rng, *extra), "select w100 ( )", {1: 3} if copied else {})
     assert find_clusters(story.rows(tokenizer), tokenizer) == []
+
+
+def test_a_payload_of_a_word_that_most_prompts_have_is_found(tokenizer: PreTrainedTokenizerFast) -> None:
+    story = planted()
+    story.told = [([*prompt, "w101"], target, held) for prompt, target, held in story.told]
+    (found,) = find_clusters(story.rows(tokenizer), tokenizer)
+    assert (cues(found)[0], found.span) == ("w100", "w101 w102")
 
 
 def test_the_span_is_where_the_word_was_refused(tokenizer: PreTrainedTokenizerFast) -> None:
