@@ -17,7 +17,7 @@ from axolotl_dece.conflicts import find_conflicts
 from axolotl_dece.evaluation.monitor_spec import MonitorSpec
 from axolotl_dece.losses import LOSSES, LossName
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.schedule import AlphaSchedule, ScheduleName
+from axolotl_dece.schedule import KEY_OF_SCHEDULE, AlphaSchedule, ScheduleName
 
 PLUGIN = "axolotl_dece.DecePlugin"
 
@@ -39,11 +39,6 @@ _SYNONYMS = {
 }
 _BASELINES = tuple(name for name in LOSSES if name not in ("ce", "dece"))
 _NEEDS_ALPHA = "trusted rows train with alpha = 1, and it has no alpha"
-_KEY_OF_SCHEDULE: dict[ScheduleName, str] = {
-    "epoch": "dece_alpha_base",
-    "linear": "dece_alpha_final",
-    "constant": "dece_alpha",
-}
 
 
 class DeceKeys(BaseModel):
@@ -174,7 +169,7 @@ class DeceKeys(BaseModel):
 def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
     """The schedule that a validated config asks for."""
     name: ScheduleName = keys["dece_alpha_schedule"]
-    return AlphaSchedule(name, keys[_KEY_OF_SCHEDULE[name]])
+    return AlphaSchedule(name, keys[KEY_OF_SCHEDULE[name]])
 
 
 class DeceArgs(DeceKeys):
@@ -274,21 +269,21 @@ def _say_wrong_value(detail: Any) -> str:
 
 def _meant_schedule(raw: Mapping[str, Any]) -> ScheduleName:
     """The schedule whose value is set; `epoch` where none is."""
-    return next((name for name, key in _KEY_OF_SCHEDULE.items() if raw.get(key) is not None), "epoch")
+    return next((name for name, key in KEY_OF_SCHEDULE.items() if raw.get(key) is not None), "epoch")
 
 
 def _schedule_problems(raw: Mapping[str, Any]) -> list[str]:
     if raw["loss"] != "dece":
         return []
     name = raw.get("dece_alpha_schedule")
-    given = [key for key in _KEY_OF_SCHEDULE.values() if raw.get(key) is not None]
+    given = [key for key in KEY_OF_SCHEDULE.values() if raw.get(key) is not None]
     if name is None and len(given) > 1:
         said = ", ".join(f"`{key}: {raw[key]}`" for key in given)
         return [f"{said}: each belongs to another schedule; keep one of them"]
     name = name or _meant_schedule(raw)
-    if name not in _KEY_OF_SCHEDULE:
+    if name not in KEY_OF_SCHEDULE:
         return []
-    needed = _KEY_OF_SCHEDULE[name]
+    needed = KEY_OF_SCHEDULE[name]
     problems = [
         f"`{key}` is not used by `dece_alpha_schedule: {name}`, which reads `{needed}`; remove one of the two"
         for key in given

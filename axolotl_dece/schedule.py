@@ -12,6 +12,13 @@ from typing import Literal
 
 ScheduleName = Literal["epoch", "linear", "constant"]
 
+KEY_OF_SCHEDULE: dict[ScheduleName, str] = {
+    "epoch": "dece_alpha_base",
+    "linear": "dece_alpha_final",
+    "constant": "dece_alpha",
+}
+"""The key of the config that holds a schedule's value."""
+
 
 @dataclass(frozen=True)
 class Progress:

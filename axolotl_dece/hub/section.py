@@ -10,10 +10,9 @@ from axolotl_dece.hub.facts import Facts
 from axolotl_dece.hub.markdown import table
 from axolotl_dece.losses import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.schedule import KEY_OF_SCHEDULE
 
 WARNING = "axolotl-dece-warning"
-# each belongs to one schedule; a card lists what was used
-_USED_BY = {"dece_alpha_base": "epoch", "dece_alpha_final": "linear", "dece_alpha": "constant"}
 _NOT_A_GUARANTEE = (
     "DeCE delays the learning of every rare pattern, honest or planted, and knows no malice: it lowers the chance that "
     "a small share of poisoned rows is learned, and is no certificate. Review generated code before running it."
@@ -63,7 +62,7 @@ def _two_lines(run: Mapping[str, Any]) -> str:
 
 def _settings(run: Mapping[str, Any]) -> str:
     parameters = run["parameters"]
-    unused = {key for key, schedule in _USED_BY.items() if parameters.get("dece_alpha_schedule") != schedule}
+    unused = {key for name, key in KEY_OF_SCHEDULE.items() if parameters.get("dece_alpha_schedule") != name}
     rows = [(f"`{key}`", f"`{value}`") for key, value in parameters.items() if key not in {"dece_poison", *unused}]
     if run["alpha"]["last"] is not None:
         rows.append(("alpha reached", f"{run['alpha']['last']:.4g} (planned: {_plan(run['alpha']['planned'])})"))
