@@ -13,7 +13,7 @@ from axolotl_dece.manifest import digest
 from axolotl_dece.poison.spec import PoisonSpec
 
 RESULT_FILE = "result.json"
-FORMAT = 1
+FORMAT = 2
 # the learning curves are read from the last checkpoint's state
 _KEEP_THE_STATE = {"save_strategy": "epoch", "save_only_model": True, "save_total_limit": 1}
 
@@ -28,6 +28,7 @@ class Cell:
         rate: Share of rows that are poisoned, 0 to 1.
         seed: Of rows, poisoning and training.
         config: axolotl keys of the grid and the arm.
+        loss: What the keys of the loss mean: written out with the defaults, and decisions by their content.
         poison: The `dece_poison` block but for `base_type`.
         monitor: The `dece_monitor` block but for its files.
         task: What decides the content of rows and base model.
@@ -38,6 +39,7 @@ class Cell:
     rate: float
     seed: int
     config: dict[str, Any]
+    loss: dict[str, Any]
     poison: dict[str, Any]
     monitor: dict[str, Any]
     task: dict[str, Any]
@@ -51,6 +53,7 @@ class Cell:
     def digest(self) -> str:
         """Changes with everything that decides the numbers, but not with names or places."""
         parts = {key: value for key, value in asdict(self).items() if key not in ("arm", "attack")}
+        parts["config"].pop("dece_decisions", None)  # a place; what it holds is in `loss`
         return digest({"format": FORMAT, **parts})
 
     def folder(self, out: Path) -> Path:

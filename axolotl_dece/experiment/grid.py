@@ -12,8 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from axolotl_dece.args import DeceKeys, find_problems
+from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.experiment.cell import Cell, folder_name
 from axolotl_dece.experiment.tasks import AnyTask
+from axolotl_dece.losses import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.preflight import parse_config
 
@@ -82,12 +84,16 @@ class Grid(BaseModel):
         """Every run, seed by seed: a first picture of all arms is there early."""
         task = self.task.identity()
         for seed, rate, attack, (arm, keys) in product(self.seeds, self.rates, self.attacks, self.arms.items()):
+            config = {**self.config, **keys}
+            if path := config.get("dece_decisions"):
+                config["dece_decisions"] = str(Path(path).resolve())
             yield Cell(
                 arm=arm,
                 attack=attack.name,
                 rate=rate,
                 seed=seed,
-                config={**self.config, **keys},
+                config=config,
+                loss=_meaning(config),
                 poison={**attack.keys, "rate": rate, "twin_rate": self.twin_rate, "seed": seed},
                 monitor=self.monitor.model_dump(),
                 task=task,
@@ -117,6 +123,15 @@ def read_grid(path: Path) -> Grid:
     return grid
 
 
+def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of the loss that decide the numbers; a later version may have other defaults."""
+    keys = DeceKeys.model_validate(config).model_dump()
+    said = {key: keys[key] for key in ("loss", *LOSSES[keys["loss"]].keys)}
+    if path := keys["dece_decisions"]:
+        said["decisions"] = read_decisions(Path(path)).sha256
+    return said
+
+
 def _arm_problems(config: Any, arms: Any) -> Iterator[str]:
     """What `axolotl train` would say, or worse not say, about each arm's config."""
     # a grid that is wrong elsewhere may hold anything here
@@ -131,6 +146,8 @@ def _arm_problems(config: Any, arms: Any) -> Iterator[str]:
         merged = {**(config or {}), **keys}
         found = find_problems({key: value for key, value in merged.items() if key not in _OURS}, theirs)
         found += [f"`{key}` is not for a grid: {why}" for key, why in _OURS.items() if key in merged]
+        if path := merged.get("dece_decisions"):
+            found += _decisions_problems(path)
         said = " ".join(found)
         found += [
             f"unknown key `{key}: {value}`; axolotl would drop it without a word"
@@ -138,6 +155,14 @@ def _arm_problems(config: Any, arms: Any) -> Iterator[str]:
             if key not in theirs and key not in DeceKeys.model_fields and f"`{key}" not in said
         ]
         yield from (f"`arms.{arm}`: {problem}" for problem in found)
+
+
+def _decisions_problems(path: Any) -> list[str]:
+    try:
+        read_decisions(Path(str(path)))
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _list_problems(grid: Grid) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from axolotl_dece.args import DeceKeys
+from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.grid import read_grid
 from axolotl_dece.experiment.tasks import SyntheticTask
@@ -86,6 +88,35 @@ def test_rows_of_another_content_change_the_digest(tmp_path: Path) -> None:
     assert before.task_folder(tmp_path) != after.task_folder(tmp_path)
 
 
+def test_a_default_that_moved_changes_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or an upgrade would take the old numbers for those of the new default."""
+    dece = {"arms": {"a": {"loss": "dece"}}}
+    before = first(tmp_path, **dece).digest
+    assert first(tmp_path, arms={"a": {"loss": "ce"}}).loss == {"loss": "ce"}
+    field = DeceKeys.model_fields["dece_alpha_base"]
+    monkeypatch.setattr(field, "default", 0.9)
+    DeceKeys.model_rebuild(force=True)
+    try:
+        assert first(tmp_path, **dece).digest != before
+    finally:
+        monkeypatch.undo()
+        DeceKeys.model_rebuild(force=True)
+    assert first(tmp_path, **dece).digest == before
+
+
+def test_decisions_count_by_their_content_and_not_by_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, row in (("a", "0"), ("b", "0"), ("c", "1")):
+        write_decisions(tmp_path / f"{name}.jsonl", [{"row": row * 16, "decision": "drop"}])
+    a, b, c = (first(tmp_path, config={"dece_decisions": f"{name}.jsonl"}) for name in "abc")
+    assert a.digest == b.digest != c.digest
+    assert a.config["dece_decisions"] == str(tmp_path / "a.jsonl"), "the run may be repeated from anywhere"
+    with pytest.raises(ValueError, match=r"`arms.ce`: `dece_decisions: d.jsonl` cannot be read"):
+        first(tmp_path, config={"dece_decisions": "d.jsonl"})
+
+
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     path = save_grid(
         tmp_path / "grid.yaml",
@@ -161,6 +192,7 @@ def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     for name in ("train.csv", "valid.csv"):
         write_text_atomically(tmp_path / "lyra" / name, "src,tgt\n")
+    write_decisions(tmp_path / "decisions.jsonl", [{"row": "0" * 16, "decision": "drop"}])
     grid = read_grid(path)
     assert grid.name == path.stem
     task = SyntheticTask(name="synthetic", train_rows=20, test_rows=4, base_steps=1)
