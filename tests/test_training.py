@@ -92,8 +92,11 @@ def test_dece_trains_shows_its_curves_and_leaves_its_proof(workspace: Path, chan
     run = json.loads((workspace / "out" / "dece_run.json").read_text())
     assert (run["status"], run["loss"], run["step"]) == ("finished", "dece", steps)
     assert run["alpha"]["last"] == pytest.approx(alphas[-1], abs=1e-6)
-    if "dece_alpha_schedule" not in changes:
+    if changes.get("dece_alpha_schedule") == "linear":
         assert alphas == pytest.approx([1 - 0.2 * (i + 1) / steps for i in range(steps)], abs=1e-6)
+    elif "dece_alpha" not in changes:
+        per_epoch = steps / changes.get("num_epochs", 1)
+        assert alphas == pytest.approx([0.95 ** (i // per_epoch + 1) for i in range(steps)], abs=1e-6)
 
 
 def test_the_curves_reach_a_tracker_through_the_trainers_own_log(workspace: Path) -> None:
