@@ -59,7 +59,7 @@ def test_the_first_run_shows_banner_curve_and_places(tmp_path: Path, monkeypatch
     screen = console(tmp_path)
     first_run.first_run(tmp_path / "first", None, screen)
     said = screen.export_text()
-    for words in ("rows generated here", "DeCE is ON", "0.8000", "dece/alpha", "dece_run.json", "lora.log"):
+    for words in ("rows generated here", "DeCE is ON", "0.9500", "dece/alpha", "dece_run.json", "lora.log"):
         assert words in said
     assert (tmp_path / "first" / "out" / "adapter_model.safetensors").is_file()
 
