@@ -53,19 +53,13 @@ class Phrases:
     def matrix(self, rows: int, chosen: NDArray[np.bool_] | None = None) -> csr_matrix:
         """Which row has which phrase, 0 or 1, [R, P]; only at the `chosen` places, if they are given."""
         places = np.arange(len(self.at)) if chosen is None else np.flatnonzero(chosen)
-        lines, columns = self._words.row[self.at[places]], self.phrase[places]
-        matrix = csr_matrix((np.ones(len(lines), np.int64), (lines, columns)), shape=(rows, len(self.parts)))
-        matrix.data[:] = 1
-        return matrix
+        return incidence(self._words.row[self.at[places]], self.phrase[places], (rows, len(self.parts)))
 
     def spelling(self) -> csr_matrix:
         """Which phrase has which word, in capitals or not, 0 or 1, [P, W]; columns are `Words.folded`."""
         phrase, part = np.nonzero(self.parts >= 0)
-        columns = self._words.folded[self.parts[phrase, part]]
-        shape = (len(self.parts), len(self._words.folded))
-        matrix = csr_matrix((np.ones(len(phrase), np.int64), (phrase, columns)), shape=shape)
-        matrix.data[:] = 1
-        return matrix
+        folded = self._words.folded
+        return incidence(phrase, folded[self.parts[phrase, part]], (len(self.parts), len(folded)))
 
     def least(self, phrases: set[int]) -> set[int]:
         """Some phrases without the pairs of which a word is among them by itself."""
@@ -79,3 +73,10 @@ class Phrases:
         covered[self.at[places]] = True
         covered[self.last()[places]] = True
         return covered
+
+
+def incidence(lines: NDArray[np.int64], columns: NDArray[np.int64], shape: tuple[int, int]) -> csr_matrix:
+    """1 wherever a line and a column meet, be it several times, and 0 elsewhere, of `shape`."""
+    matrix = csr_matrix((np.ones(len(lines), np.int64), (lines, columns)), shape=shape)
+    matrix.data[:] = 1
+    return matrix

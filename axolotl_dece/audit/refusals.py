@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix, diags
 
-from axolotl_dece.audit.phrases import Phrases
+from axolotl_dece.audit.phrases import Phrases, incidence
 from axolotl_dece.audit.reading import PERSISTENT_VISITS
 from axolotl_dece.audit.words import Words
 
@@ -75,9 +75,7 @@ def _without(matrix: csc_matrix, other: csc_matrix) -> csc_matrix:
 def _in_prompt(words: Words, rows: int) -> csr_matrix:
     """Whose prompt has which word, in capitals or not, but for those of most prompts, [R, W]."""
     prompt = ~words.is_target
-    lines, columns = words.row[prompt], words.folded[words.word[prompt]]
-    matrix = csr_matrix((np.ones(len(lines), np.int64), (lines, columns)), shape=(rows, len(words.folded)))
-    matrix.data[:] = 1
+    matrix = incidence(words.row[prompt], words.folded[words.word[prompt]], (rows, len(words.folded)))
     is_telling = matrix.getnnz(axis=0) <= rows / 2
     return matrix @ diags(is_telling.astype(np.int64))
 

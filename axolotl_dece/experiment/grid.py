@@ -83,17 +83,15 @@ class Grid(BaseModel):
     def cells(self) -> Iterator[Cell]:
         """Every run, seed by seed: a first picture of all arms is there early."""
         task = self.task.identity()
-        for seed, rate, attack, (arm, keys) in product(self.seeds, self.rates, self.attacks, self.arms.items()):
-            config = {**self.config, **keys}
-            if path := config.get("dece_decisions"):
-                config["dece_decisions"] = str(Path(path).resolve())
+        arms = [(arm, *_resolved({**self.config, **keys})) for arm, keys in self.arms.items()]
+        for seed, rate, attack, (arm, config, loss) in product(self.seeds, self.rates, self.attacks, arms):
             yield Cell(
                 arm=arm,
                 attack=attack.name,
                 rate=rate,
                 seed=seed,
                 config=config,
-                loss=_meaning(config),
+                loss=loss,
                 poison={**attack.keys, "rate": rate, "twin_rate": self.twin_rate, "seed": seed},
                 monitor=self.monitor.model_dump(),
                 task=task,
@@ -123,13 +121,16 @@ def read_grid(path: Path) -> Grid:
     return grid
 
 
-def _meaning(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of the loss that decide the numbers; a later version may have other defaults."""
+def _resolved(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The config with the place of its decisions in full, and what decides its loss: see `Cell.loss`."""
     keys = DeceKeys.model_validate(config).model_dump()
-    said = {key: keys[key] for key in ("loss", *LOSSES[keys["loss"]].keys)}
-    if path := keys["dece_decisions"]:
-        said["decisions"] = read_decisions(Path(path)).sha256
-    return said
+    # a later version may have other defaults
+    loss = {key: keys[key] for key in ("loss", *LOSSES[keys["loss"]].keys)}
+    if keys["dece_decisions"]:
+        decisions = read_decisions(Path(keys["dece_decisions"]).resolve())
+        config = {**config, "dece_decisions": str(decisions.path)}
+        loss["decisions"] = decisions.sha256
+    return config, loss
 
 
 def _arm_problems(config: Any, arms: Any) -> Iterator[str]:

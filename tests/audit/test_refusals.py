@@ -6,7 +6,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from axolotl_dece.audit.phrases import Phrases
-from axolotl_dece.audit.refusals import find_refusals
+from axolotl_dece.audit.refusals import Refusals, find_refusals
 from axolotl_dece.audit.words import Words
 from tests.audit.rows import Story, piece_tokenizer
 
@@ -20,13 +20,20 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return piece_tokenizer()
 
 
-def groups(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int) -> dict[str, tuple[list[int], ...]]:
-    """Of every refused phrase the rows that persistently do, those that did once, and those that may copy it."""
+def refusals(
+    tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int
+) -> tuple[Refusals, Phrases, Phrases]:
+    """What is refused in rows so told, and the phrases of their prompts and targets."""
     story = Story()
     story.told = list(told)
     words = Words(story.rows(tokenizer), tokenizer)
     prompts, targets = (Phrases(words, of_target=side) for side in (False, True))
-    found = find_refusals(words, prompts, targets, len(told), least_rows)
+    return find_refusals(words, prompts, targets, len(told), least_rows), prompts, targets
+
+
+def groups(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int) -> dict[str, tuple[list[int], ...]]:
+    """Of every refused phrase the rows that persistently do, those that did once, and those that may copy it."""
+    found, _, targets = refusals(tokenizer, told, least_rows)
     matrices = (found.persistent, found.once, found.copyable)
     return {
         targets.name(phrase): tuple(one[:, [at]].nonzero()[0].tolist() for one in matrices)
@@ -63,11 +70,7 @@ def test_a_word_that_most_prompts_have_is_no_copy(tokenizer: PreTrainedTokenizer
 
 
 def test_a_phrase_of_the_prompt_with_a_word_of_the_refused_one_is_its_echo(tokenizer: PreTrainedTokenizerFast) -> None:
-    story = Story()
-    story.told = [([" bb", " OR", " 1"], [" or", " ("], {0: 3})] * 2
-    words = Words(story.rows(tokenizer), tokenizer)
-    prompts, targets = (Phrases(words, of_target=side) for side in (False, True))
-    found = find_refusals(words, prompts, targets, 2, 2)
+    found, prompts, targets = refusals(tokenizer, [([" bb", " OR", " 1"], [" or", " ("], {0: 3})] * 2, 2)
     assert [targets.name(phrase) for phrase in found.phrase] == ["or", "or ("]
     for group in range(2):
         echoes = {prompts.name(phrase) for phrase in found.echoes[:, [group]].nonzero()[0]}
