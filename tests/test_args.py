@@ -28,6 +28,7 @@ def test_the_two_lines_are_enough() -> None:
 @pytest.mark.parametrize(
     ("raw", "schedule"),
     [
+        ({"dece_alpha_schedule": "epoch"}, AlphaSchedule("epoch", 0.95)),
         ({"dece_alpha_schedule": "epoch", "dece_alpha_base": 0.985}, AlphaSchedule("epoch", 0.985)),
         ({"dece_alpha_schedule": "linear", "dece_alpha_final": 0.5}, AlphaSchedule("linear", 0.5)),
         ({"dece_alpha_schedule": "linear"}, AlphaSchedule("linear", 0.8)),
@@ -176,6 +177,7 @@ def test_the_epoch_schedule_cannot_follow_a_stream(key: str, epoch: dict[str, An
     text = problems(**epoch, **{key: True})
     assert "write `dece_alpha: 0.9`, or `dece_alpha_final: 0.8` with `max_steps`" in text
     assert problems(dece_alpha_final=0.8, **{key: True}) == problems(dece_alpha=0.9, **{key: True}) == ""
+    assert problems(dece_alpha_schedule="linear", **{key: True}) == ""
 
 
 @pytest.mark.parametrize("conflict", CONFLICTS, ids=lambda c: c.key)

@@ -13,7 +13,7 @@ from tests.tiny import LORA, base_config, logs, train
 
 pytestmark = pytest.mark.slow
 
-QLORA = LORA | {"adapter": "qlora", "load_in_4bit": True, "max_steps": 4, "num_epochs": None}
+QLORA = LORA | {"adapter": "qlora", "load_in_4bit": True, "max_steps": 4, "num_epochs": None, "dece_alpha_final": 0.8}
 WAYS: dict[str, dict[str, Any]] = {
     "all linear layers, paged 8-bit AdamW, gradient checkpointing": {
         "optimizer": "paged_adamw_8bit",
@@ -46,6 +46,7 @@ def test_qlora_trains_and_the_fused_head_leaves_the_same_adapter(workspace: Path
     assert all(p.quant_state.quant_type == "nf4" and p.quant_state.nested for p in quantised)
     fused, twin = adapter(workspace, way, fused=True)
     assert logs(twin, "loss") == pytest.approx(logs(trainer, "loss"), rel=1e-4)
+    assert logs(trainer, "loss")[-1] < logs(trainer, "loss")[0]
     assert all(weight.norm() > 0 for name, weight in plain.items() if "lora_B" in name), "they begin at 0"
     assert fused.keys() == plain.keys()
     for name, want in plain.items():
