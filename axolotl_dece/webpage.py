@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import json
 import re
 from pathlib import Path
@@ -22,7 +23,8 @@ def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
     """A whole page: the body `page.html` of `folder` with `page.css`, `page.js`, plotly and `content` put in.
 
     Args:
-        folder: Where the three files are; `webpage.html` is around them, and `webpage.js` before the script.
+        folder: Where the three files are. `webpage.html` is around them; `webpage.css` and `webpage.js`, which all
+            pages share, come before theirs.
         title: HTML, of the window.
         content: What the script reads, anything JSON can say.
         parts: HTML, escaped where it has to be, by the name of its place: `summary` fills `@@SUMMARY@@`.
@@ -31,15 +33,18 @@ def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
 
     values = {
         "TITLE": title,
-        "STYLE": (folder / "page.css").read_text(encoding="utf-8"),
-        "SCRIPT": "\n".join(path.read_text(encoding="utf-8") for path in (_HERE / "webpage.js", folder / "page.js")),
+        "STYLE": _read(_HERE / "webpage.css", folder / "page.css"),
+        "SCRIPT": _read(_HERE / "webpage.js", folder / "page.js"),
         "PLOTLY": packed(get_plotlyjs()),
         "CONTENT": packed(json.dumps(content)),
     } | {name.upper(): part for name, part in parts.items()}
-    body = (folder / "page.html").read_text(encoding="utf-8")
-    template = (_HERE / "webpage.html").read_text(encoding="utf-8").replace("@@BODY@@", body)
+    template = _read(_HERE / "webpage.html").replace("@@BODY@@", _read(folder / "page.html"))
     # in one pass, so that a filled-in text cannot name a place itself
     return re.sub(r"@@([A-Z]+)@@", lambda place: values[place[1]], template)
+
+
+def _read(*paths: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def packed(text: str) -> str:
@@ -48,9 +53,21 @@ def packed(text: str) -> str:
 
 
 def chart_layout(x_title: str, y_title: str) -> dict[str, Any]:
-    """What plotly charts of all pages have in common: axes with their titles, and the background."""
+    """What plotly charts of all pages have in common: axes with their titles, the legend and the background."""
     axes = [
         {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
         for title in (x_title, y_title)
     ]
-    return {"xaxis": axes[0], "yaxis": axes[1], "plot_bgcolor": "#fafbfc"}
+    return {
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "plot_bgcolor": "#fafbfc",
+        # above the chart, where however many lines of it meet no axis title
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
+    }
+
+
+def chart_text(text: str) -> str:
+    """A name as plotly shows it: it reads `<`, `>` and `&` as markup, and knows no escape for quotes."""
+    return html.escape(text, quote=False)

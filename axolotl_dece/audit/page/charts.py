@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import numpy as np
 
 from axolotl_dece.audit.report import Audit
-from axolotl_dece.webpage import chart_layout
+from axolotl_dece.webpage import chart_layout, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -55,7 +54,7 @@ def movements(audit: Audit) -> dict[str, Any]:
     data = []
     for cluster in audit.clusters[:_MOST_CLUSTERS]:
         chosen = rows.is_held & (numbers == cluster.number)
-        name = html.escape(f"{cluster.number}: {cluster.span}"[:60])
+        name = chart_text(f"{cluster.number}: {cluster.span}"[:60])
         data.append(_line(name, rows.shares[:, chosen].mean(axis=1), _COLOURS[cluster.number - 1]))
     rest = rows.is_target & ~rows.is_held
     if rest.any():
@@ -77,9 +76,4 @@ def _line(name: str, shares: Any, colour: str) -> dict[str, Any]:
 
 
 def _layout(x_title: str, y_title: str) -> dict[str, Any]:
-    return chart_layout(x_title, y_title) | {
-        "margin": {"t": 10, "r": 10, "b": 50, "l": 60},
-        "height": 320,
-        "showlegend": True,
-        "legend": {"orientation": "h", "y": -0.25},
-    }
+    return chart_layout(x_title, y_title) | {"height": 320, "showlegend": True}

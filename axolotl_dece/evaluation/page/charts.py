@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.webpage import chart_layout
+from axolotl_dece.webpage import chart_layout, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -39,7 +38,7 @@ def trade_off(runs: Sequence[Evaluated]) -> dict[str, Any]:
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": html.escape(run.name),
+                "name": chart_text(run.name),
                 "x": [clean["value"]],
                 "y": [attack["value"]],
                 "error_x": _bars([clean]),
@@ -62,7 +61,7 @@ def curves(runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], layout: 
                     {
                         "type": "scatter",
                         "mode": "lines",
-                        "name": f"{html.escape(run.name)}: {label}",
+                        "name": f"{chart_text(run.name)}: {label}",
                         "x": [step for step, _ in points],
                         "y": [value for _, value in points],
                         "line": {"color": colour, "dash": dash, "width": 2},
@@ -79,7 +78,7 @@ def payload_bars(runs: Sequence[Evaluated]) -> dict[str, Any]:
         data.append(
             {
                 "type": "bar",
-                "name": html.escape(run.name),
+                "name": chart_text(run.name),
                 "x": list(rates),
                 "y": [rate["value"] for rate in rates.values()],
                 "error_y": _bars(list(rates.values())),
@@ -103,12 +102,7 @@ def _colours(runs: Sequence[Evaluated]) -> list[str]:
 
 
 def _layout(x_title: str, y_title: str) -> dict[str, Any]:
-    return chart_layout(x_title, y_title) | {
-        # room above for plotly's own buttons
-        "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
-        "height": 380,
-        "legend": {"orientation": "h", "y": -0.25},
-    }
+    return chart_layout(x_title, y_title) | {"height": 380}
 
 
 def _share_layout(x_title: str, y_title: str, both: bool = False) -> dict[str, Any]:

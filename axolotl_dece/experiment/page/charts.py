@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from axolotl_dece.evaluation.page.charts import COLOURS
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
-from axolotl_dece.webpage import chart_layout
+from axolotl_dece.webpage import chart_layout, chart_text
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
 _WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}
@@ -36,7 +35,7 @@ def sections(results: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[
 def dots(runs: Sequence[Result]) -> dict[str, Any]:
     """Attack, twin and clean answers of each arm: the mean, the range, and a small dot per seed."""
     settings = by_setting(runs)
-    arms = [html.escape(setting.arm) for setting in settings]
+    arms = [chart_text(setting.arm) for setting in settings]
     spread = [spreads(some) for some in settings.values()]
     data: list[dict[str, Any]] = []
     for number, name in enumerate(_SHOWN):
@@ -68,7 +67,7 @@ def dots(runs: Sequence[Result]) -> dict[str, Any]:
                 "opacity": 0.5,
             }
         )
-    layout = _layout("share", "") | {"height": 130 + 62 * len(arms)}
+    layout = chart_layout("share", "") | {"height": 130 + 62 * len(arms)}
     layout["xaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
     layout["yaxis"] |= {
         "tickvals": list(range(len(arms))), "ticktext": arms, "range": [len(arms) - 0.5, -0.5], "showgrid": False,
@@ -96,7 +95,7 @@ def learning(runs: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[str
             if lines:
                 data.append(_curve(_mean(lines), colour, label))
         if data:
-            layout = _layout("optimiser step", "") | {"height": 280}
+            layout = chart_layout("optimiser step", "") | {"height": 280}
             layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
             charts.append({"title": f"{setting.arm}: watched while training", "data": data, "layout": layout})
     return charts
@@ -113,7 +112,7 @@ def over_rates(runs: Sequence[Result]) -> dict[str, Any]:
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": html.escape(arm),
+                "name": chart_text(arm),
                 "x": [rate for rate, _ in points],
                 "y": [spread.mean for _, spread in points],
                 "error_y": {
@@ -125,7 +124,7 @@ def over_rates(runs: Sequence[Result]) -> dict[str, Any]:
                 "line": {"color": COLOURS[number % len(COLOURS)]},
             }
         )
-    layout = _layout("share of rows poisoned", "attack success") | {"height": 380}
+    layout = chart_layout("share of rows poisoned", "attack success") | {"height": 380}
     layout["xaxis"] |= {"tickformat": ".0%"}
     layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
     return {"title": "Attack success by rate: mean and range", "wide": True, "data": data, "layout": layout}
@@ -150,11 +149,3 @@ def _curve(line: Mapping[float, float], colour: str, label: str, thin: bool = Fa
 
 def _points(x: Sequence[float], y: Sequence[float], colour: str, size: int) -> dict[str, Any]:
     return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "marker": {"color": colour, "size": size}}
-
-
-def _layout(x_title: str, y_title: str) -> dict[str, Any]:
-    return chart_layout(x_title, y_title) | {
-        "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
-        # above the chart, where no axis title is in its way
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-    }
