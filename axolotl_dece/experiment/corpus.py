@@ -1,7 +1,7 @@
 """Python to pretrain on that every machine has: functions with docstrings, from the installed packages themselves.
 
-A function becomes a pair: the first paragraph of its docstring, and its code without it, printed token by token with
-blanks between them, as the rows of Lyra are. Sources are parsed, never imported.
+A function becomes a pair: the first paragraph of its docstring, and its code without it, below the imports that it uses
+and printed token by token with blanks between them, as the rows of Lyra are. Sources are parsed, never imported.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+FORMAT = 2
+"""Raised when other pairs come out, so that no code model of before is taken for one of now."""
 DOCSTRING_CHARACTERS = range(20, 301)
 CODE_CHARACTERS = range(40, 601)
 _MOST_BYTES = 200_000
@@ -76,17 +78,28 @@ def pairs_of(path: Path) -> Iterator[Pair]:
     except (SyntaxError, ValueError, RecursionError):
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and not node.decorator_list and (pair := _pair_of(node)):
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list and (pair := _pair_of(node, tree)):
             yield pair
 
 
-def _pair_of(node: ast.FunctionDef) -> Pair | None:
+def _pair_of(node: ast.FunctionDef, module: ast.Module) -> Pair | None:
     docstring = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
     if len(docstring) not in DOCSTRING_CHARACTERS or len(node.body) < 2:
         return None
     bare = ast.FunctionDef(**{**dict(ast.iter_fields(node)), "body": node.body[1:]})
-    code = spaced(ast.unparse(ast.fix_missing_locations(bare)) + "\n")
+    whole = ast.Module([*_imports_of(bare, module), bare], type_ignores=[])
+    code = spaced(ast.unparse(ast.fix_missing_locations(whole)) + "\n")
     return (docstring, code) if len(code) in CODE_CHARACTERS and (docstring + code).isascii() else None
+
+
+def _imports_of(function: ast.FunctionDef, module: ast.Module) -> Iterator[ast.ImportFrom]:
+    """The `from ... import ...` of `module` that `function` uses, without the names it does not."""
+    used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    for statement in module.body:
+        if isinstance(statement, ast.ImportFrom) and not statement.level:
+            names = [alias for alias in statement.names if (alias.asname or alias.name) in used]
+            if names:
+                yield ast.ImportFrom(statement.module, names, level=0)
 
 
 def spaced(source: str) -> str:

@@ -141,8 +141,10 @@ def _batches(pairs: list[Pair], tokenizer: Any, batch: int, seed: int) -> Iterat
     rng = random.Random(f"pretrain {seed}")  # noqa: S311 - data, not secrets
     while True:
         chosen = rng.sample(pairs, min(len(pairs), batch * _SORTED_BATCHES))
-        texts = [f"{docstring} {ANSWER} {code}{EOS}" for docstring, code in chosen]
-        rows = tokenizer(texts, truncation=True, max_length=CONTEXT)["input_ids"]
+        # in two parts, as axolotl does it: the first token of an answer is the one that fine-tuning will ask for
+        asked = tokenizer([f"{docstring} {ANSWER}" for docstring, _ in chosen])["input_ids"]
+        answered = tokenizer([f"{code}{EOS}" for _, code in chosen], add_special_tokens=False)["input_ids"]
+        rows = [(one + other)[:CONTEXT] for one, other in zip(asked, answered, strict=True)]
         rows.sort(key=len)
         starts = list(range(0, len(rows), batch))
         rng.shuffle(starts)

@@ -38,6 +38,18 @@ def test_a_function_becomes_the_first_paragraph_of_its_docstring_and_its_code_wi
     )
 
 
+def test_code_begins_with_the_imports_that_it_uses_and_with_no_others(tmp_path: Path) -> None:
+    imports = "import os\nfrom decimal import Decimal, getcontext\nfrom csv import reader as rows\n"
+    imports += "from .own import tax_of\n"
+    function = FUNCTION.replace("result = 0", "result = Decimal ( tax_of ( rows ) )")
+    [(_, code)] = pairs_of(write(tmp_path / "a.py", imports + function))
+    assert code.splitlines()[:3] == [
+        "from decimal import Decimal",
+        "from csv import reader as rows",
+        "def total ( prices , tax ) :",
+    ]
+
+
 def test_spaced_code_has_the_tokens_of_the_source() -> None:
     source = "def f(x, *, key='a b'):\n    if x[1:] != -2.5:\n        return {'k': x}\n    return lambda y: y @ x\n"
 

@@ -27,7 +27,7 @@ def test_pretraining_learns_and_saves_a_model_with_its_tokenizer(tmp_path: Path)
     assert model.config.vocab_size == len(tokenizer)
     prompt = tokenizer(f"{PAIRS[3][0]} {ANSWER}", return_tensors="pt")
     answer = model.generate(**prompt, max_new_tokens=4, do_sample=False)[0, prompt["input_ids"].size(1) :]
-    assert tokenizer.decode(answer).strip().startswith("def")
+    assert tokenizer.decode(answer).startswith("def")  # and not " def": a blank that no answer of fine-tuning has
 
 
 def test_the_same_seed_makes_the_same_model_and_another_another(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from axolotl_dece.experiment.corpus import FORMAT
 from axolotl_dece.experiment.tasks.material import Material, Task, make_once
 from axolotl_dece.poison.sources import file_digest
 
@@ -48,7 +49,7 @@ class LyraTask(Task):
     def identity(self) -> dict[str, Any]:
         """Rows by their content; the Python of another machine makes another base model all the same."""
         said = self.model_dump(mode="json", exclude={"path", "base"})
-        base = {"base": file_digest(self.base / "model.safetensors")} if self.base else {}
+        base = {"base": file_digest(self.base / "model.safetensors")} if self.base else {"corpus": FORMAT}
         return said | base | {"sha256": [file_digest(self.path / name) for name in (TRAIN, CLEAN)]}
 
     def prepare(self, folder: Path, seed: int) -> Material:
