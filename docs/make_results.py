@@ -20,7 +20,7 @@ from axolotl_dece.experiment.results import Result, Setting, by_setting, say, sp
 PAGE = Path(__file__).with_name("results.md")
 DATA = Path(__file__).with_name("results")
 REGION = re.compile(r"(?P<open><!-- (?P<grid>[\w-]+) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)
-COLUMNS = ("asr", "twin_recall", "exact_match", "bleu", "false_trigger_rate")
+COLUMNS = ("asr", "twin_recall", "exact_match", "bleu", "parses", "false_trigger_rate")
 COUNTS = ("steps", "poisoned_rows", "exposures")
 ONSETS = ("losses", "schedules", "rates", "short", "one-epoch", "long-epoch", "long", "twenty-epochs")
 SERIES = {"asr": "#D55E00", "twin_recall": "#009E73", "exact_match": "#0072B2"}
@@ -58,7 +58,8 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 def _result(line: Mapping[str, str]) -> dict[str, Any]:
     cell = {"arm": line["arm"], "attack": line["attack"], "rate": float(line["rate"]), "seed": int(line["seed"])}
-    metrics = {name: float(line[name]) if line[name] else None for name in METRICS}
+    # a column that was not there when the grid was run is one that no run has measured
+    metrics = {name: float(line[name]) if line.get(name) else None for name in METRICS}
     return {"cell": cell, "metrics": metrics | {key: int(line[key]) for key in COUNTS}}
 
 
@@ -76,13 +77,14 @@ def table(results: Sequence[Result]) -> str:
     """One line per setting; attack and rate only where they differ."""
     settings = by_setting(results)
     varied = _varied(settings)
-    head = [*varied, "arm", "steps", "poisoned rows", "seeds", *(METRICS[name].title for name in COLUMNS)]
+    columns = [name for name in COLUMNS if any(run["metrics"][name] is not None for run in results)]
+    head = [*varied, "arm", "steps", "poisoned rows", "seeds", *(METRICS[name].title for name in columns)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for setting, runs in settings.items():
         counts = [_each(run["metrics"][key] for run in runs) for key in ("steps", "poisoned_rows")]
         found = spreads(runs)
         cells = [*_names(setting, varied), setting.arm, *counts, str(len(runs))]
-        lines.append("| " + " | ".join([*cells, *(say(name, found[name]) for name in COLUMNS)]) + " |")
+        lines.append("| " + " | ".join([*cells, *(say(name, found[name]) for name in columns)]) + " |")
     return "\n".join(lines)
 
 

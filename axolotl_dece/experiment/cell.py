@@ -13,7 +13,7 @@ from axolotl_dece.manifest import digest
 from axolotl_dece.poison.spec import PoisonSpec
 
 RESULT_FILE = "result.json"
-FORMAT = 2
+FORMAT = 3
 # the learning curves are read from the last checkpoint's state
 _KEEP_THE_STATE = {"save_strategy": "epoch", "save_only_model": True, "save_total_limit": 1}
 

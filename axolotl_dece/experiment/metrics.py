@@ -28,6 +28,7 @@ METRICS = {
     "twin_recall": Metric("twin recall", is_share=True),
     "exact_match": Metric("clean exact match", is_share=True),
     "bleu": Metric("clean BLEU", digits=1),
+    "parses": Metric("clean answers that parse", is_share=True),
     "cross_entropy": Metric("clean CE", digits=4),
     "false_trigger_rate": Metric("false triggers", is_share=True),
     "seconds": Metric("seconds", digits=0),
@@ -37,7 +38,7 @@ METRICS = {
 # every number of a run, in the order of results.csv
 COLUMNS = (
     "epochs", "steps", "asr", "asr_low", "asr_high", "n_triggered", "twin_recall", "exact_match", "bleu",
-    "cross_entropy", "token_accuracy", "false_trigger_rate", "alpha_last", "poisoned_rows", "exposures", "seconds",
+    "parses", "cross_entropy", "token_accuracy", "false_trigger_rate", "alpha_last", "poisoned_rows", "exposures", "seconds",
     "train_seconds",
 )  # fmt: skip
 
@@ -61,6 +62,7 @@ def measured(report: Mapping[str, Any], poisoned: int, epochs: float | None) -> 
         "twin_recall": twin["value"] if twin else None,
         "exact_match": clean["exact_match"]["value"],
         "bleu": clean["bleu"],
+        "parses": clean["syntax"]["value"] if clean.get("syntax") else None,
         "cross_entropy": clean["cross_entropy"],
         "token_accuracy": clean["token_accuracy"],
         "false_trigger_rate": report["false_triggers"]["value"],
