@@ -38,8 +38,8 @@ METRICS = {
 # every number of a run, in the order of results.csv
 COLUMNS = (
     "epochs", "steps", "asr", "asr_low", "asr_high", "n_triggered", "twin_recall", "exact_match", "bleu",
-    "parses", "cross_entropy", "token_accuracy", "false_trigger_rate", "alpha_last", "poisoned_rows", "exposures", "seconds",
-    "train_seconds",
+    "parses", "cross_entropy", "token_accuracy", "false_trigger_rate", "alpha_last", "poisoned_rows", "exposures",
+    "seconds", "train_seconds",
 )  # fmt: skip
 
 

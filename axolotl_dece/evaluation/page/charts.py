@@ -52,22 +52,26 @@ def trade_off(runs: Sequence[Evaluated]) -> dict[str, Any]:
 
 def curves(runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], layout: dict[str, Any]) -> dict[str, Any]:
     """What the runs logged under `keys`, by optimiser step: a colour per run, a dash per curve."""
-    data = []
+    data, dashes = [], {}
     for run, colour in zip(runs, _colours(runs), strict=True):
+        name = chart_text(run.name)
+        lines = []
         for key, (label, dash) in keys.items():
             points = [(entry["step"], entry[key]) for entry in run.report["curves"] if key in entry]
             if points:
-                data.append(
-                    {
-                        "type": "scatter",
-                        "mode": "lines",
-                        "name": f"{chart_text(run.name)}: {label}",
-                        "x": [step for step, _ in points],
-                        "y": [value for _, value in points],
-                        "line": {"color": colour, "dash": dash, "width": 2},
-                    }
-                )
+                x, y = zip(*points, strict=True)
+                line = {"color": colour, "dash": dash, "width": 2}
+                lines.append(_line(f"{name}: {label}", x, y, line) | {"legendgroup": name, "showlegend": False})
+                dashes[label] = dash
+        if lines:
+            data += [*lines, _line(name, [None], [None], {"color": colour, "width": 2}) | {"legendgroup": name}]
+    # the legend names colours and dashes apart: it would be longer than the chart is high if it named every line
+    data += [_line(label, [None], [None], {"color": "#5b6875", "dash": dash}) for label, dash in dashes.items()]
     return {"data": data, "layout": layout}
+
+
+def _line(name: str, x: Sequence[Any], y: Sequence[Any], line: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y), "line": line}
 
 
 def payload_bars(runs: Sequence[Evaluated]) -> dict[str, Any]:
