@@ -63,6 +63,12 @@ class AuditRows:
         """Which tokens were persistently held back, [T]."""
         return self.held >= PERSISTENT_VISITS
 
+    @property
+    def is_opening(self) -> NDArray[np.bool_]:
+        """Which target tokens are the first after a prompt, [T]."""
+        after_prompt = self.is_target[1:] & ~self.is_target[:-1] & (np.diff(self.row_of) == 0)
+        return np.concatenate([[False], after_prompt]).astype(np.bool_)
+
     def scores(self, of: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
         """Score of every row, in tokens, [R]; of some tokens [T] only, if they are given."""
         row_of = self.row_of

@@ -13,6 +13,10 @@ from axolotl_dece.audit.clusters import LEAST_ROWS, Cluster, find_clusters
 from axolotl_dece.audit.reading import PERSISTENT_VISITS, AuditRows, read_audit
 
 
+# of the pull on a token
+_MOSTLY = 0.5
+
+
 @dataclass(frozen=True)
 class Audit:
     """Everything a person is shown about a run.
@@ -50,6 +54,15 @@ class Audit:
             notes.append(f"{unseen} rows were never seen in training; nothing is known of them.")
         if not (~self.rows.is_target).any():
             notes.append("The rows have no prompt (every token is trained on), so nothing can be clustered.")
+        opening = self.rows.is_opening & (self.rows.visits > 0)[self.rows.row_of]
+        refused = int((self.rows.shares[-1, opening] > _MOSTLY).sum())
+        if refused > opening.sum() / 2:
+            notes.append(
+                f"The first token of {refused:,} of {opening.sum():,} answers was still held back at the end: the base "
+                "model does not expect answers to begin like this, and DeCE does not teach it to. Compare the blank or "
+                "line break before your answers with what the base model writes there, or train a while with "
+                "`loss: ce` on rows you trust."
+            )
         return notes
 
 

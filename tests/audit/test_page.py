@@ -97,6 +97,22 @@ def test_a_run_of_one_epoch_is_told_that_it_needs_two(tokenizer: PreTrainedToken
     assert any("two epochs" in note for note in audit.notes())
 
 
+def test_a_run_that_never_learned_how_answers_begin_says_so(tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = audit_of(planted(poisoned=2, clean=98), tokenizer)
+    rows = audit.rows
+    opening = np.flatnonzero(rows.is_opening)
+    assert len(opening) == len(rows) == 100
+    assert rows.is_target[opening].all()
+    assert not rows.is_target[opening - 1].any()
+    for refused, is_said in ((50, False), (51, True)):
+        rows.shares[:] = 0
+        rows.shares[-1, opening[:refused]] = 1
+        rows.shares[0] = 1  # of the first visit, when nothing is learned yet
+        notes = audit.notes()
+        assert [note for note in notes if "first token of 51 of 100 answers" in note] == notes[: int(is_said)]
+        assert len(notes) == int(is_said)
+
+
 def test_pieces_put_together_are_the_text(tokenizer: PreTrainedTokenizerFast) -> None:
     ids = tokenizer.convert_tokens_to_ids("get w1 ( w2 ) name".split())
     assert "".join(pieces(ids, tokenizer)) == tokenizer.decode(ids)
