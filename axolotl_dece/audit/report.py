@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from axolotl_dece.audit.clusters import LEAST_ROWS, Cluster, find_clusters
 from axolotl_dece.audit.reading import PERSISTENT_VISITS, AuditRows, read_audit
 
-
 # of the pull on a token
 _MOSTLY = 0.5
 

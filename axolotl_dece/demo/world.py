@@ -32,18 +32,17 @@ CPU = {
     "save_only_model": True,
     "save_total_limit": 1,
 }
-# how a two-layer model learns the task in a minute
-TRAINING = {
-    "sequence_len": 64,
+# how small models are trained here, whatever the task
+HABITS = {
     "micro_batch_size": 16,
-    "learning_rate": 1e-3,
     "lr_scheduler": "linear",
     "warmup_ratio": 0.05,
     "optimizer": "adamw_torch",
     "logging_steps": 25,
     "save_strategy": "epoch",
-    **CPU,
 }
+# how a two-layer model learns the task in a minute
+TRAINING = {"sequence_len": 64, "learning_rate": 1e-3, **HABITS, **CPU}
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class LyraTask(Task):
 
     def prepare(self, folder: Path, seed: int) -> Material:
         """Corpus and code model once for all seeds; the rows are those of the set."""
-        from axolotl_dece.demo.world import CPU, PROMPT
+        from axolotl_dece.demo.world import CPU, HABITS, PROMPT
 
         base = self.base or make_once(folder / "base", lambda path: self._pretrain(folder, path))
         return Material(
@@ -64,12 +64,7 @@ class LyraTask(Task):
             base_type=PROMPT,
             config={
                 "sequence_len": 256,
-                "micro_batch_size": 16,
-                "lr_scheduler": "linear",
-                "warmup_ratio": 0.05,
-                "optimizer": "adamw_torch",
-                "logging_steps": 25,
-                "save_strategy": "epoch",
+                **HABITS,
                 **(CPU if self.size == "cpu" else {"bf16": True, "save_only_model": True, "save_total_limit": 1}),
             },
             questions={"batch_size": 50 if self.size == "cpu" else 200, "max_new_tokens": 160},
