@@ -9,6 +9,7 @@ import base64
 import gzip
 import html
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
         folder: Where the three files are. `webpage.html` is around them; `webpage.css` and `webpage.js`, which all
             pages share, come before theirs.
         title: HTML, of the window.
-        content: What the script reads, anything JSON can say.
+        content: What the script reads, anything JSON can say; a number that is none, such as the loss of a run that
+            went wrong, becomes a gap.
         parts: HTML, escaped where it has to be, by the name of its place: `summary` fills `@@SUMMARY@@`.
     """
     from plotly.offline import get_plotlyjs
@@ -36,11 +38,20 @@ def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
         "STYLE": _read(_HERE / "webpage.css", folder / "page.css"),
         "SCRIPT": _read(_HERE / "webpage.js", folder / "page.js"),
         "PLOTLY": packed(get_plotlyjs()),
-        "CONTENT": packed(json.dumps(content)),
+        "CONTENT": packed(json.dumps(_with_gaps(content), allow_nan=False)),
     } | {name.upper(): part for name, part in parts.items()}
     template = _read(_HERE / "webpage.html").replace("@@BODY@@", _read(folder / "page.html"))
     # in one pass, so that a filled-in text cannot name a place itself
     return re.sub(r"@@([A-Z]+)@@", lambda place: values[place[1]], template)
+
+
+def _with_gaps(content: Any) -> Any:
+    """`content` with None for NaN and the infinities, which no browser's JSON knows."""
+    if isinstance(content, dict):
+        return {key: _with_gaps(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_with_gaps(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _read(*paths: Path) -> str:

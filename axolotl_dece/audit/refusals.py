@@ -77,7 +77,7 @@ def _in_prompt(words: Words, rows: int) -> csr_matrix:
     prompt = ~words.is_target
     matrix = incidence(words.row[prompt], words.folded[words.word[prompt]], (rows, len(words.folded)))
     is_telling = matrix.getnnz(axis=0) <= rows / 2
-    return matrix @ diags(is_telling.astype(np.int64))
+    return matrix @ diags(is_telling.astype(np.int64), dtype=np.int64)
 
 
 def _any_shared(left: csr_matrix, right: csr_matrix) -> csc_matrix:

@@ -34,11 +34,12 @@ class Audit:
     scores: NDArray[np.float64]
     tokenizer: Any
 
-    def cluster_of(self) -> NDArray[np.int64]:
-        """Number of the heaviest cluster of every row, 0 for none, [R]."""
-        numbers = np.zeros(len(self.rows), np.int64)
-        for cluster in reversed(self.clusters):
-            numbers[cluster.rows] = cluster.number
+    def clusters_of(self) -> list[list[int]]:
+        """Numbers of the clusters that every row is in, the heaviest first, [R]."""
+        numbers: list[list[int]] = [[] for _ in self.rows.ids]
+        for cluster in self.clusters:
+            for row in cluster.rows.tolist():
+                numbers[row].append(cluster.number)
         return numbers
 
     def notes(self) -> list[str]:

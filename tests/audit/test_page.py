@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -83,6 +84,20 @@ def test_charts_are_figures_plotly_knows(tokenizer: PreTrainedTokenizerFast) -> 
     assert sum(found["scores"]["data"][1]["y"]) == 20
     assert found["moves"]["data"][0]["y"] == [1.0, 1.0, 1.0]
     assert found["moves"]["data"][-1]["y"] == [0.0, 0.0, 0.0]
+
+
+def with_a_cluster_inside_another(audit: Audit) -> Audit:
+    """`audit` with a second cluster, all of whose rows are in the first."""
+    inner = replace(audit.clusters[0], number=2, rows=audit.clusters[0].rows[:7], weight=1.0)
+    return replace(audit, clusters=[*audit.clusters, inner])
+
+
+def test_a_cluster_inside_another_keeps_its_rows_and_its_line(tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = with_a_cluster_inside_another(audit_of(planted(), tokenizer))
+    numbers = audit.clusters_of()
+    assert sorted(map(tuple, numbers)) == [()] * 400 + [(1,)] * 13 + [(1, 2)] * 7
+    assert [line["y"] for line in charts(audit)["moves"]["data"][:2]] == [[1.0, 1.0, 1.0]] * 2
+    assert sum(map(sum, (bars["y"] for bars in charts(audit)["scores"]["data"]))) == 20
 
 
 def test_an_audit_that_found_nothing_has_a_page(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -178,3 +193,31 @@ def test_scores_fall_with_the_share_of_visits(tokenizer: PreTrainedTokenizerFast
     for held in (4, 2, 1, 0):
         story.tell(plain_prompt(rng), "select w1 w2", {0: held, 1: held})
     np.testing.assert_allclose(story.rows(tokenizer).scores(), [2.0, 1.0, 0.0, 0.0])
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_browser_shows_a_cluster_inside_another_and_refuses_to_save_a_contradiction(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    audit = with_a_cluster_inside_another(audit_of(planted(), tokenizer))
+    page = write_page(audit, tmp_path / "page.html")
+    click = """
+    <script>addEventListener("load", () => { const wait = setInterval(() => {
+      if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
+      const [outer, inner] = document.querySelectorAll("#clusters select");
+      const pick = (select, value) => { select.value = value; select.dispatchEvent(new Event("change")); };
+      const said = () => document.getElementById("decided").textContent;
+      const note = (id) => document.body.append(Object.assign(document.createElement("pre"), {
+        id, textContent: `${said()}; ${document.getElementById("save").disabled}` }));
+      pick(outer, "drop"); pick(inner, "trust"); note("torn");
+      document.querySelectorAll("#clusters button")[1].click();
+      const rows = [...document.querySelectorAll("#rows tbody select")];
+      rows.forEach((select) => pick(select, "trust")); note("mended");
+    }, 50); });</script></body>"""
+    page.write_text(page.read_text().replace("</body>", click))
+    shown = in_browser(page, "--dump-dom")
+    assert '<pre id="torn">7 rows are in a cluster to drop and in one to trust' in shown
+    assert "or undo one cluster; true</pre>" in shown
+    assert "7 of 7 rows" in shown
+    assert '<pre id="mended">13 rows to drop, 7 to trust; false</pre>' in shown

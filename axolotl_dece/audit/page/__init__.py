@@ -64,13 +64,13 @@ def _clusters(audit: Audit) -> list[dict[str, Any]]:
 
 def _rows(audit: Audit, most: int) -> list[dict[str, Any]]:
     """The rows with the highest scores, with the tokens of prompt and target."""
-    numbers = audit.cluster_of()
-    order = np.lexsort((audit.rows.index, -audit.scores))
-    order = order[(audit.scores[order] > 0) | (numbers[order] > 0)]
-    return [_row(audit, int(row), int(numbers[row])) for row in order[:most]]
+    numbers = audit.clusters_of()
+    order = np.lexsort((audit.rows.index, -audit.scores)).tolist()
+    order = [row for row in order if audit.scores[row] > 0 or numbers[row]]
+    return [_row(audit, row, numbers[row]) for row in order[:most]]
 
 
-def _row(audit: Audit, row: int, cluster: int) -> dict[str, Any]:
+def _row(audit: Audit, row: int, clusters: list[int]) -> dict[str, Any]:
     rows = audit.rows
     part = slice(int(rows.start[row]), int(rows.start[row + 1]))
     whole = part.stop - part.start
@@ -80,7 +80,7 @@ def _row(audit: Audit, row: int, cluster: int) -> dict[str, Any]:
         "id": rows.ids[row],
         "index": int(rows.index[row]),
         "copies": int(rows.copies[row]),
-        "cluster": cluster,
+        "clusters": clusters,
         "score": round(float(audit.scores[row]), 2),
         "text": pieces(rows.tokens[part].tolist(), audit.tokenizer),
         "target": rows.is_target[part].astype(int).tolist(),

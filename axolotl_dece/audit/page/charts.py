@@ -25,7 +25,7 @@ def charts(audit: Audit) -> dict[str, Any]:
 def score_histogram(audit: Audit) -> dict[str, Any]:
     """How many rows have which score, by cluster; rows with score 0 are left out, or nothing else would be seen."""
     positive = audit.scores > 0
-    numbers = audit.cluster_of()
+    numbers = np.array([clusters[0] if clusters else 0 for clusters in audit.clusters_of()], np.int64)
     if not positive.any():
         return {"data": [], "layout": {}}
     edges = np.linspace(0.0, float(audit.scores.max()), 31)
@@ -50,10 +50,10 @@ def score_histogram(audit: Audit) -> dict[str, Any]:
 def movements(audit: Audit) -> dict[str, Any]:
     """Mean withheld share of what each cluster holds back, and of all other target tokens, as the run went on."""
     rows = audit.rows
-    numbers = audit.cluster_of()[rows.row_of]
     data = []
     for cluster in audit.clusters[:_MOST_CLUSTERS]:
-        chosen = rows.is_held & (numbers == cluster.number)
+        # a row may be in several: each line is of all rows of its cluster
+        chosen = rows.is_held & np.isin(rows.row_of, cluster.rows)
         name = chart_text(f"{cluster.number}: {cluster.span}"[:60])
         data.append(_line(name, rows.shares[:, chosen].mean(axis=1), _COLOURS[cluster.number - 1]))
     rest = rows.is_target & ~rows.is_held

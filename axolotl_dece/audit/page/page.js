@@ -19,29 +19,36 @@
     return select;
   }
 
-  // What is said of a row goes before what is said of its cluster.
+  // What is said of a row goes before what is said of its clusters; two of them may not disagree.
   function decided() {
     const lines = new Map();
+    const torn = new Set();
     for (const cluster of content.clusters) {
       const decision = decisions.cluster.get(cluster.number);
       if (!decision) continue;
       for (const id of cluster.ids) {
+        if (lines.has(id) && lines.get(id).decision !== decision) torn.add(id);
         lines.set(id, { row: id, decision, cluster: cluster.number, span: cluster.span, cue: cluster.cues[0][0] });
       }
     }
-    for (const [id, decision] of decisions.row) lines.set(id, { row: id, decision });
-    return [...lines.values()];
+    for (const [id, decision] of decisions.row) {
+      lines.set(id, { row: id, decision });
+      torn.delete(id);
+    }
+    return { lines: [...lines.values()], torn: torn.size };
   }
 
   function count() {
-    const lines = decided();
+    const { lines, torn } = decided();
     const number = (kind) => lines.filter((line) => line.decision === kind).length;
-    byId("decided").textContent = `${number("drop")} rows to drop, ${number("trust")} to trust`;
-    byId("save").disabled = lines.length === 0;
+    byId("decided").textContent = torn
+      ? `${torn} rows are in a cluster to drop and in one to trust; decide for each of these rows, or undo one cluster`
+      : `${number("drop")} rows to drop, ${number("trust")} to trust`;
+    byId("save").disabled = lines.length === 0 || torn > 0;
   }
 
   function save() {
-    const text = decided().map((line) => JSON.stringify(line) + "\n").join("");
+    const text = decided().lines.map((line) => JSON.stringify(line) + "\n").join("");
     const link = element("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
     link.download = "decisions.jsonl";
@@ -94,7 +101,7 @@
     const name = element("td");
     name.append(element("code", row.id), element("br"), `row ${row.index} of the set`);
     if (row.copies > 1) name.append(`, ${row.copies} times`);
-    if (row.cluster) name.append(element("br"), `cluster ${row.cluster}`);
+    if (row.clusters.length) name.append(element("br"), `cluster ${row.clusters.join(", ")}`);
     const decision = element("td");
     decision.append(chooser("row", row.id));
     made.append(name, element("td", row.score.toFixed(2)), tokens(row), decision);
@@ -116,7 +123,7 @@
     const wanted = byId("search").value.toLowerCase();
     const cluster = byId("cluster").value;
     found = content.rows.filter((row, number) => texts[number].includes(wanted)
-      && (!cluster || String(row.cluster) === cluster));
+      && (!cluster || (cluster === "0" ? !row.clusters.length : row.clusters.includes(Number(cluster)))));
     byId("rows").tBodies[0].replaceChildren();
     shown = 0;
     more();
