@@ -192,7 +192,8 @@ def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     for name in ("train.csv", "valid.csv"):
         write_text_atomically(tmp_path / "lyra" / name, "src,tgt\n")
-    write_decisions(tmp_path / "decisions.jsonl", [{"row": "0" * 16, "decision": "drop"}])
+    for name in ("decisions.jsonl", "trusted.jsonl"):
+        write_decisions(tmp_path / name, [{"row": "0" * 16, "decision": "drop"}])
     grid = read_grid(path)
     assert grid.name == path.stem
     task = SyntheticTask(name="synthetic", train_rows=20, test_rows=4, base_steps=1)
