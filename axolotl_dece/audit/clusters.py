@@ -113,11 +113,15 @@ def _draft(phrase: int, cues: list[Association], group: NDArray[np.int64], featu
 
 
 def _merge(drafts: list[_Draft]) -> list[_Draft]:
-    """Join drafts until no two share their first cue or most of the rows of the smaller one."""
+    """Join drafts until no two share their first cue or most of the rows of both.
+
+    That most of the smaller one's are in the larger is not enough: a vague group, of half of the set, would take a
+    backdoor in.
+    """
     merged: list[_Draft] = []
     for draft in sorted(drafts, key=lambda one: -len(one.rows)):
         for other in merged:
-            shared = len(draft.rows & other.rows) / len(draft.rows)
+            shared = len(draft.rows & other.rows) / max(len(draft.rows), len(other.rows))
             if shared > _SAME_ROWS or draft.cues[0].feature == other.cues[0].feature:
                 other.phrases |= draft.phrases
                 other.rows |= draft.rows

@@ -111,6 +111,21 @@ def test_words_refused_in_the_same_rows_are_one_cluster_though_their_cues_differ
     assert sorted(found.rows.tolist()) == list(range(20))
 
 
+def test_a_large_group_does_not_take_in_a_small_one_that_lies_inside_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    rng = random.Random(6)
+    story = Story()
+    for _ in range(20):  # the backdoor, in rows of a topic whose own word is refused as well
+        story.tell(plain_prompt(rng, "w100", "w140"), "select w141 w101 ( )", {1: 3, 2: 3})
+    for _ in range(150):
+        story.tell(plain_prompt(rng, "w140"), f"select w141 w{rng.randrange(40)} ( )", {1: 3})
+    for _ in range(200):
+        story.tell(plain_prompt(rng), f"select w{rng.randrange(40)} ( )")
+    topic, backdoor = find_clusters(story.rows(tokenizer), tokenizer)
+    assert (cues(topic)[0], topic.span, len(topic.rows)) == ("w140", "w141", 170)
+    assert (cues(backdoor)[0], len(backdoor.rows)) == ("w100", 20)
+    assert "w101" in backdoor.span
+
+
 def test_a_word_that_is_copied_from_the_prompt_is_no_payload(tokenizer: PreTrainedTokenizerFast) -> None:
     rng = random.Random(4)
     story = Story()
