@@ -60,8 +60,8 @@ class Audit:
             notes.append(
                 f"The first token of {refused:,} of {opening.sum():,} answers was still held back at the end: the base "
                 "model does not expect answers to begin like this, and DeCE does not teach it to. Compare the blank or "
-                "line break before your answers with what the base model writes there, or train a while with "
-                "`loss: ce` on rows you trust."
+                "line break before your answers with what the base model writes there, or read some rows and trust "
+                "them (`--trust row:ID`): they train with alpha = 1."
             )
         return notes
 

@@ -25,7 +25,7 @@ def heading(name: str, command: str, results: Sequence[Mapping[str, Any]], today
         (
             f"## Experiment `{name}`",
             f"    {command}",
-            f"{len(results)} runs, {today.isoformat()}; commit {commits}; {versions}; {machines}. Means over the "
+            f"{say_runs(results)}, {today.isoformat()}; commit {commits}; {versions}; {machines}. Means over the "
             "seeds, in brackets the smallest and the largest where they differ.",
         )
     )
@@ -35,6 +35,11 @@ def commits_and_machines(results: Sequence[Mapping[str, Any]]) -> tuple[str, str
     """Every commit and every machine that the runs come from, each once."""
     made = [result["made_by"] for result in results]
     return _each(str(one["commit"] or "no checkout") for one in made), _each(one["machine"] for one in made)
+
+
+def say_runs(results: Sequence[Mapping[str, Any]]) -> str:
+    """How many runs there are, in words."""
+    return "1 run" if len(results) == 1 else f"{len(results)} runs"
 
 
 def _each(texts: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.experiment.heading import commits_and_machines
+from axolotl_dece.experiment.heading import commits_and_machines, say_runs
 from axolotl_dece.experiment.page.charts import sections
 from axolotl_dece.experiment.results import Result, summary_cells
 from axolotl_dece.manifest import write_text_atomically
@@ -41,4 +41,4 @@ def _summary(results: Sequence[Result]) -> str:
 
 def _facts(results: Sequence[Result]) -> str:
     commits, machines = commits_and_machines(results)
-    return html.escape(f"{len(results)} runs; commit {commits}; {machines}.")
+    return html.escape(f"{say_runs(results)}; commit {commits}; {machines}.")
