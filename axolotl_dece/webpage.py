@@ -11,6 +11,7 @@ import html
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ def chart_layout(x_title: str, y_title: str) -> dict[str, Any]:
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
     }
+
+
+def chart_line(name: str, x: Sequence[Any], y: Sequence[Any], line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line through points; `line` holds its colour, width and dash."""
+    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y), "line": dict(line)}
 
 
 def chart_text(text: str) -> str:

@@ -58,8 +58,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 def _result(line: Mapping[str, str]) -> dict[str, Any]:
     cell = {"arm": line["arm"], "attack": line["attack"], "rate": float(line["rate"]), "seed": int(line["seed"])}
-    # a column that was not there when the grid was run is one that no run has measured
-    metrics = {name: float(line[name]) if line.get(name) else None for name in METRICS}
+    metrics = {name: float(line[name]) if line[name] else None for name in METRICS}
     return {"cell": cell, "metrics": metrics | {key: int(line[key]) for key in COUNTS}}
 
 
@@ -77,14 +76,13 @@ def table(results: Sequence[Result]) -> str:
     """One line per setting; attack and rate only where they differ."""
     settings = by_setting(results)
     varied = _varied(settings)
-    columns = [name for name in COLUMNS if any(run["metrics"][name] is not None for run in results)]
-    head = [*varied, "arm", "steps", "poisoned rows", "seeds", *(METRICS[name].title for name in columns)]
+    head = [*varied, "arm", "steps", "poisoned rows", "seeds", *(METRICS[name].title for name in COLUMNS)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for setting, runs in settings.items():
         counts = [_each(run["metrics"][key] for run in runs) for key in ("steps", "poisoned_rows")]
         found = spreads(runs)
         cells = [*_names(setting, varied), setting.arm, *counts, str(len(runs))]
-        lines.append("| " + " | ".join([*cells, *(say(name, found[name]) for name in columns)]) + " |")
+        lines.append("| " + " | ".join([*cells, *(say(name, found[name]) for name in COLUMNS)]) + " |")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from axolotl_dece.audit.report import Audit
-from axolotl_dece.webpage import chart_layout, chart_text
+from axolotl_dece.webpage import chart_layout, chart_line, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -25,9 +25,9 @@ def charts(audit: Audit) -> dict[str, Any]:
 def score_histogram(audit: Audit) -> dict[str, Any]:
     """How many rows have which score, by cluster; rows with score 0 are left out, or nothing else would be seen."""
     positive = audit.scores > 0
-    numbers = np.array([clusters[0] if clusters else 0 for clusters in audit.clusters_of()], np.int64)
     if not positive.any():
         return {"data": [], "layout": {}}
+    numbers = np.array([clusters[0] if clusters else 0 for clusters in audit.clusters_of()], np.int64)
     edges = np.linspace(0.0, float(audit.scores.max()), 31)
     data = []
     for number in range(min(len(audit.clusters), _MOST_CLUSTERS) + 1):
@@ -65,14 +65,8 @@ def movements(audit: Audit) -> dict[str, Any]:
 
 
 def _line(name: str, shares: Any, colour: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": name,
-        "x": list(_VISITS),
-        "y": [round(float(share), 4) for share in shares],
-        "line": {"color": colour, "width": 2},
-    }
+    rounded = [round(float(share), 4) for share in shares]
+    return chart_line(name, _VISITS, rounded, {"color": colour, "width": 2}) | {"mode": "lines+markers"}
 
 
 def _layout(x_title: str, y_title: str) -> dict[str, Any]:

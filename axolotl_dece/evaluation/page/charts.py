@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.webpage import chart_layout, chart_text
+from axolotl_dece.webpage import chart_layout, chart_line, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -61,17 +61,13 @@ def curves(runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], layout: 
             if points:
                 x, y = zip(*points, strict=True)
                 line = {"color": colour, "dash": dash, "width": 2}
-                lines.append(_line(f"{name}: {label}", x, y, line) | {"legendgroup": name, "showlegend": False})
+                lines.append(chart_line(f"{name}: {label}", x, y, line) | {"legendgroup": name, "showlegend": False})
                 dashes[label] = dash
         if lines:
-            data += [*lines, _line(name, [None], [None], {"color": colour, "width": 2}) | {"legendgroup": name}]
+            data += [*lines, chart_line(name, [None], [None], {"color": colour, "width": 2}) | {"legendgroup": name}]
     # the legend names colours and dashes apart: it would be longer than the chart is high if it named every line
-    data += [_line(label, [None], [None], {"color": "#5b6875", "dash": dash}) for label, dash in dashes.items()]
+    data += [chart_line(label, [None], [None], {"color": "#5b6875", "dash": dash}) for label, dash in dashes.items()]
     return {"data": data, "layout": layout}
-
-
-def _line(name: str, x: Sequence[Any], y: Sequence[Any], line: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y), "line": line}
 
 
 def payload_bars(runs: Sequence[Evaluated]) -> dict[str, Any]:

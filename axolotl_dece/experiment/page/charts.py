@@ -9,7 +9,7 @@ from typing import Any
 from axolotl_dece.evaluation.page.charts import COLOURS
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
-from axolotl_dece.webpage import chart_layout, chart_text
+from axolotl_dece.webpage import chart_layout, chart_line, chart_text
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
 _WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}
@@ -141,10 +141,8 @@ def _mean(lines: Sequence[Mapping[float, float]]) -> dict[float, float]:
 
 
 def _curve(line: Mapping[float, float], colour: str, label: str, thin: bool = False) -> dict[str, Any]:
-    drawn = {"type": "scatter", "mode": "lines", "name": label, "x": list(line), "y": list(line.values())}
-    if thin:
-        return {**drawn, "line": {"color": colour, "width": 1}, "opacity": 0.35, "showlegend": False}
-    return {**drawn, "line": {"color": colour, "width": 2.5}}
+    drawn = chart_line(label, list(line), list(line.values()), {"color": colour, "width": 1 if thin else 2.5})
+    return drawn | {"opacity": 0.35, "showlegend": False} if thin else drawn
 
 
 def _points(x: Sequence[float], y: Sequence[float], colour: str, size: int) -> dict[str, Any]:

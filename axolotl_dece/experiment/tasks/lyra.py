@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from axolotl_dece.experiment.corpus import FORMAT
+from axolotl_dece.experiment.corpus import FORMAT, installed_roots, python_files, read_corpus, write_corpus
 from axolotl_dece.experiment.tasks.material import Material, Task, make_once
 from axolotl_dece.poison.sources import file_digest
 
@@ -76,7 +76,6 @@ class LyraTask(Task):
         from rich.progress import Progress
 
         from axolotl_dece.demo.task import Style, make_rows
-        from axolotl_dece.experiment.corpus import installed_roots, python_files, read_corpus, write_corpus
         from axolotl_dece.experiment.pretrain import SIZES, pretrain
 
         size = SIZES[self.size]
