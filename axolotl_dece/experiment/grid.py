@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,8 @@ class Grid(BaseModel):
     def cells(self) -> Iterator[Cell]:
         """Every run, seed by seed: a first picture of all arms is there early."""
         task = self.task.identity()
-        arms = [(arm, *_resolved({**self.config, **keys})) for arm, keys in self.arms.items()]
-        for seed, rate, attack, (arm, config, loss) in product(self.seeds, self.rates, self.attacks, arms):
+        for seed, rate, attack, (arm, keys) in product(self.seeds, self.rates, self.attacks, self.arms.items()):
+            config, loss = _resolved({**self.config, **keys}, seed)
             yield Cell(
                 arm=arm,
                 attack=attack.name,
@@ -112,28 +112,33 @@ def read_grid(path: Path) -> Grid:
         grid = Grid.model_validate(raw)
     except ValidationError as error:
         problems += [_say(detail) for detail in error.errors()]
-        problems += _arm_problems(raw.get("config"), raw.get("arms"))
+        problems += _arm_problems(raw.get("config"), raw.get("arms"), raw.get("seeds"))
     else:
-        problems += [*_arm_problems(grid.config, grid.arms), *_list_problems(grid), *_attack_problems(grid)]
+        problems += [*_arm_problems(grid.config, grid.arms, grid.seeds), *_list_problems(grid), *_attack_problems(grid)]
         problems += grid.task.find_problems()
     if problems:
         raise ValueError(f"{path} cannot be run:\n" + "\n".join(f"  - {problem}" for problem in problems))
     return grid
 
 
-def _resolved(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _resolved(config: dict[str, Any], seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The config with the place of its decisions in full, and what decides its loss: see `Cell.loss`."""
     keys = DeceKeys.model_validate(config).model_dump()
     # a later version may have other defaults
     loss = {key: keys[key] for key in ("loss", *LOSSES[keys["loss"]].keys)}
     if keys["dece_decisions"]:
-        decisions = read_decisions(Path(keys["dece_decisions"]).resolve())
+        decisions = read_decisions(_decisions_path(keys["dece_decisions"], seed).resolve())
         config = {**config, "dece_decisions": str(decisions.path)}
         loss["decisions"] = decisions.sha256
     return config, loss
 
 
-def _arm_problems(config: Any, arms: Any) -> Iterator[str]:
+def _decisions_path(path: str, seed: Any) -> Path:
+    """Every seed poisons other rows, so every seed has decisions of its own."""
+    return Path(path.replace("{seed}", str(seed)))
+
+
+def _arm_problems(config: Any, arms: Any, seeds: Any) -> Iterator[str]:
     """What `axolotl train` would say, or worse not say, about each arm's config."""
     # a grid that is wrong elsewhere may hold anything here
     if not isinstance(arms, Mapping) or not isinstance(config or {}, Mapping):
@@ -148,7 +153,7 @@ def _arm_problems(config: Any, arms: Any) -> Iterator[str]:
         found = find_problems({key: value for key, value in merged.items() if key not in _OURS}, theirs)
         found += [f"`{key}` is not for a grid: {why}" for key, why in _OURS.items() if key in merged]
         if path := merged.get("dece_decisions"):
-            found += _decisions_problems(path)
+            found += _decisions_problems(str(path), seeds if isinstance(seeds, list) else [])
         said = " ".join(found)
         found += [
             f"unknown key `{key}: {value}`; axolotl would drop it without a word"
@@ -158,12 +163,12 @@ def _arm_problems(config: Any, arms: Any) -> Iterator[str]:
         yield from (f"`arms.{arm}`: {problem}" for problem in found)
 
 
-def _decisions_problems(path: Any) -> list[str]:
-    try:
-        read_decisions(Path(str(path)))
-    except ValueError as error:
-        return [str(error)]
-    return []
+def _decisions_problems(path: str, seeds: Sequence[Any]) -> Iterator[str]:
+    for one in sorted({_decisions_path(path, seed) for seed in seeds}):
+        try:
+            read_decisions(one)
+        except ValueError as error:
+            yield str(error)
 
 
 def _list_problems(grid: Grid) -> Iterator[str]:

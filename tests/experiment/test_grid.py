@@ -117,6 +117,22 @@ def test_decisions_count_by_their_content_and_not_by_their_place(
         first(tmp_path, config={"dece_decisions": "d.jsonl"})
 
 
+def test_every_seed_has_decisions_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another seed poisons other rows, and a decision about a row that is not there stops a run."""
+    monkeypatch.chdir(tmp_path)
+    for seed, row in ((0, "0"), (1, "1")):
+        write_decisions(tmp_path / f"decided-{seed}.jsonl", [{"row": row * 16, "decision": "drop"}])
+    own = {"arms": {"a": {"loss": "ce", "dece_decisions": "decided-{seed}.jsonl"}}}
+    cells = list(read_grid(save_grid(tmp_path / "grid.yaml", **own, rates=[0.05], seeds=[0, 1])).cells())
+    assert [cell.config["dece_decisions"] for cell in cells] == [str(tmp_path / f"decided-{n}.jsonl") for n in (0, 1)]
+    assert len({cell.loss["decisions"] for cell in cells}) == 2
+    with pytest.raises(ValueError, match=r"decided-2.jsonl` cannot be read") as caught:
+        read_grid(save_grid(tmp_path / "grid.yaml", **own, seeds=[0, 1, 2]))
+    assert "decided-1" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"decided-2.jsonl` cannot be read"):
+        read_grid(save_grid(tmp_path / "grid.yaml", **own, seeds=[2], rate=1))
+
+
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     path = save_grid(
         tmp_path / "grid.yaml",
@@ -192,7 +208,7 @@ def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     for name in ("train.csv", "valid.csv"):
         write_text_atomically(tmp_path / "lyra" / name, "src,tgt\n")
-    for name in ("decisions.jsonl", "trusted.jsonl"):
+    for name in ("decisions-0.jsonl", "decisions-1.jsonl", "decisions-2.jsonl", "trusted.jsonl"):
         write_decisions(tmp_path / name, [{"row": "0" * 16, "decision": "drop"}])
     grid = read_grid(path)
     assert grid.name == path.stem
