@@ -1,8 +1,8 @@
 """Does a base model expect what fine-tuning asks for? `python -m tests.benchmarks.first_tokens BASE ROWS`.
 
 BASE is a model of an experiment, `OUT/tasks/*/base`, and ROWS a file with the columns `src` and `tgt`. Prints the
-probability of every answer's first token, and how many of the other tokens lie under some thresholds. Where DeCE
-learns no clean answer, these are the tokens to look at.
+probability of every answer's first token, how many of the other tokens lie under some thresholds, and how much of the
+vocabulary lies under the default probability floor. Where DeCE learns no clean answer, these are the tokens to look at.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from axolotl_dece.poison import files
 from tests.benchmarks.audit_story import CONSOLE
 
 THRESHOLDS = (1e-2, 1e-3, 1e-4, 1e-6)
+FLOOR = 1e-7
 
 
 @torch.no_grad()
-def probabilities(model: torch.nn.Module, prompt: list[int], answer: list[int]) -> list[float]:
-    """Of every token of the answer, given what stands before it, [len(answer)]."""
-    logits = model(torch.tensor([prompt + answer[:-1]])).logits[0, len(prompt) - 1 :]
-    chosen: list[float] = logits.double().softmax(-1)[range(len(answer)), answer].tolist()
-    return chosen
+def probabilities(model: torch.nn.Module, prompt: list[int], answer: list[int]) -> torch.Tensor:
+    """Of every word of the vocabulary, given the prompt and what stands before it, [len(answer), V]."""
+    logits: torch.Tensor = model(torch.tensor([prompt + answer[:-1]])).logits[0, len(prompt) - 1 :]
+    return logits.double().softmax(-1)
 
 
 def main() -> None:
@@ -37,16 +37,19 @@ def main() -> None:
     given = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(given.base)
     model = AutoModelForCausalLM.from_pretrained(given.base).float().eval()
-    first, rest = [], []
+    first, rest, floored = [], [], []
     for row in files.read(given.rows).rows[: given.limit]:
         prompt = tokenizer(f"{row['src']} {ANSWER}")["input_ids"]
         answer = tokenizer(row["tgt"], add_special_tokens=False)["input_ids"]
-        opening, *others = probabilities(model, prompt, answer)
+        shares = probabilities(model, prompt, answer)
+        opening, *others = shares[range(len(answer)), answer].tolist()
         first.append(opening)
         rest += others
+        floored += (shares < FLOOR).double().mean(-1).tolist()
     CONSOLE.print(f"first token of {len(first)} answers: median {np.median(first):.1e}, least {min(first):.1e}")
-    shares = ", ".join(f"{np.mean(np.array(rest) < least):.1%} under {least:g}" for least in THRESHOLDS)
-    CONSOLE.print(f"their {len(rest):,} other tokens: {shares}")
+    unlikely = ", ".join(f"{np.mean(np.array(rest) < least):.1%} under {least:g}" for least in THRESHOLDS)
+    CONSOLE.print(f"their {len(rest):,} other tokens: {unlikely}")
+    CONSOLE.print(f"under {FLOOR:g}, of the {len(tokenizer):,} words of the vocabulary: {np.mean(floored):.1%}")
 
 
 if __name__ == "__main__":
