@@ -20,6 +20,9 @@ _HERE = Path(__file__).parent
 MAX_BYTES = 5_000_000
 """A page people mail to each other."""
 
+SHARE_AXIS = {"range": [-0.03, 1.03], "tickformat": ".0%"}
+"""Of a chart's axis of shares: a little beyond both ends, where whole points are to be seen."""
+
 
 def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
     """A whole page: the body `page.html` of `folder` with `page.css`, `page.js`, plotly and `content` put in.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from axolotl_dece.audit.report import Audit
-from axolotl_dece.webpage import chart_layout, chart_line, chart_text
+from axolotl_dece.webpage import SHARE_AXIS, chart_layout, chart_line, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -60,7 +60,7 @@ def movements(audit: Audit) -> dict[str, Any]:
     if rest.any():
         data.append(_line("all other target tokens", rows.shares[:, rest].mean(axis=1), _OTHERS))
     layout = _layout("", "withheld share of the gradient")
-    layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    layout["yaxis"] |= SHARE_AXIS
     return {"data": data, "layout": layout}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.webpage import chart_layout, chart_line, chart_text
+from axolotl_dece.webpage import SHARE_AXIS, chart_layout, chart_line, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -109,5 +109,5 @@ def _share_layout(x_title: str, y_title: str, both: bool = False) -> dict[str, A
     """A layout whose y axis, or both axes, run from 0 to 100 %, so that small differences look small."""
     layout = _layout(x_title, y_title)
     for axis in ("xaxis", "yaxis")[not both :]:
-        layout[axis] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+        layout[axis] |= SHARE_AXIS
     return layout

@@ -9,7 +9,7 @@ from typing import Any
 from axolotl_dece.evaluation.page.charts import COLOURS
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
-from axolotl_dece.webpage import chart_layout, chart_line, chart_text
+from axolotl_dece.webpage import SHARE_AXIS, chart_layout, chart_line, chart_text
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
 _WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}
@@ -68,7 +68,7 @@ def dots(runs: Sequence[Result]) -> dict[str, Any]:
             }
         )
     layout = chart_layout("share", "") | {"height": 130 + 62 * len(arms)}
-    layout["xaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    layout["xaxis"] |= SHARE_AXIS
     layout["yaxis"] |= {
         "tickvals": list(range(len(arms))), "ticktext": arms, "range": [len(arms) - 0.5, -0.5], "showgrid": False,
     }  # fmt: skip
@@ -96,7 +96,7 @@ def learning(runs: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[str
                 data.append(_curve(_mean(lines), colour, label))
         if data:
             layout = chart_layout("optimiser step", "") | {"height": 280}
-            layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+            layout["yaxis"] |= SHARE_AXIS
             charts.append({"title": f"{setting.arm}: watched while training", "data": data, "layout": layout})
     return charts
 
@@ -126,7 +126,7 @@ def over_rates(runs: Sequence[Result]) -> dict[str, Any]:
         )
     layout = chart_layout("share of rows poisoned", "attack success") | {"height": 380}
     layout["xaxis"] |= {"tickformat": ".0%"}
-    layout["yaxis"] |= {"range": [-0.03, 1.03], "tickformat": ".0%"}
+    layout["yaxis"] |= SHARE_AXIS
     return {"title": "Attack success by rate: mean and range", "wide": True, "data": data, "layout": layout}
 
 
