@@ -21,6 +21,7 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 @click.option("--page", type=_PATH, help="The page to write.  [default: OUT/_dece_audit.html]")
 @click.option("--least-rows", type=click.IntRange(min=5), default=5, show_default=True, help="Rows of a cluster.")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Clusters in the table.")
+@click.option("--read", type=click.IntRange(min=0), default=100, show_default=True, help="Rows drawn to be read.")
 @click.option("--tokenizer", help="Where the run's tokenizer is, if not in OUT.")
 @click.option("--trust", multiple=True, metavar="cluster:N|row:ID", help="Train these rows with alpha = 1.")
 @click.option("--drop", multiple=True, metavar="cluster:N|row:ID", help="Take these rows out of training.")
@@ -31,6 +32,7 @@ def audit(
     page: Path | None,
     least_rows: int,
     top: int,
+    read: int,
     tokenizer: str | None,
     trust: tuple[str, ...],
     drop: tuple[str, ...],
@@ -55,7 +57,7 @@ def audit(
         with console.status("reading the ledger and testing what goes together"):
             found = load_audit(out, least_rows=least_rows, tokenizer=tokenizer)
             lines = choose(found, trust, drop)
-        written = write_page(found, page or out / "_dece_audit.html")
+        written = write_page(found, page or out / "_dece_audit.html", read)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     _show(found, top, console)

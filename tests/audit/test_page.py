@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import random
 import re
@@ -10,6 +12,7 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -47,6 +50,13 @@ def in_browser(page: Path, *options: str) -> str:
         "--virtual-time-budget=30000", "--window-size=1400,1600", *options, page.resolve().as_uri(),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+
+
+def json_of(page: Path) -> dict[str, Any]:
+    """What the page's script reads."""
+    [packed] = re.findall(r'id="content"[^>]*>([^<]*)<', page.read_text())
+    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return content
 
 
 def test_the_page_needs_no_other_file_and_no_text_reaches_its_markup(
@@ -160,6 +170,56 @@ def test_a_browser_shows_clusters_rows_and_charts(tmp_path: Path, tokenizer: Pre
     lines = [json.loads(line) for line in saved[1].strip().splitlines()]
     assert sorted(line["decision"] for line in lines) == ["drop"] * 19 + ["trust"]
     assert {line["row"] for line in lines} == {f"{at:016x}" for at in range(20)}
+
+
+@needs_browser
+@pytest.mark.slow
+def test_whoever_read_the_drawn_rows_trusts_those_shown_and_undecided(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Not the rows below the fold, and not those of a cluster that is to be dropped."""
+    audit = audit_of(planted(), tokenizer)
+    page = write_page(audit, tmp_path / "page.html", read=70)
+    drawn = set(json_of(page)["drawn"])
+    assert len(drawn) == 70
+    poisoned = {f"{at:016x}" for at in range(20)}
+    assert 0 < len(drawn & poisoned) < 20, "or the test shows nothing"
+    click = """
+    <script>addEventListener("load", () => { const wait = setInterval(() => {
+      if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
+      const pick = (select, value, type) => {
+        select.value = value; select.dispatchEvent(new Event(type, { bubbles: true })); };
+      const said = (id) => document.getElementById(id).textContent;
+      const note = (id, textContent) => document.body.append(
+        Object.assign(document.createElement("pre"), { id, textContent }));
+      const rest = document.getElementById("rest");
+      pick(document.querySelector("#clusters select"), "drop", "change");
+      note("before", rest.hidden);
+      pick(document.getElementById("cluster"), "drawn", "input");
+      rest.click();
+      note("first", said("decided"));
+      document.getElementById("more").click();
+      pick([...document.querySelectorAll("#rows tbody select")].at(-1), "drop", "change");
+      rest.click();
+      note("after", said("decided") + "; " + said("count"));
+    }, 50); });</script></body>"""
+    page.write_text(page.read_text().replace("</body>", click))
+    shown = in_browser(page, "--dump-dom")
+    honest = len(drawn - poisoned)
+    assert '<pre id="before">true</pre>' in shown
+    assert f'<pre id="first">20 rows to drop, {50 - len(drawn & poisoned)} to trust</pre>' in shown
+    assert f'<pre id="after">21 rows to drop, {honest - 1} to trust; 70 of 70 rows</pre>' in shown
+
+
+def test_rows_are_drawn_whatever_was_held_back(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = audit_of(planted(), tokenizer)
+    content = json_of(write_page(audit, tmp_path / "page.html", read=100))
+    score = {row["id"]: row["score"] for row in content["rows"]}
+    assert len(set(content["drawn"])) == 100
+    assert {score[row] == 0 for row in content["drawn"]} == {True, False}
+    assert json_of(write_page(audit, tmp_path / "page.html", read=100))["drawn"] == content["drawn"]
+    assert len(json_of(write_page(audit, tmp_path / "page.html", read=10**6))["drawn"]) == len(audit.rows)
+    assert json_of(write_page(audit, tmp_path / "page.html", read=0))["drawn"] == []
 
 
 def test_a_row_goes_before_its_cluster(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import random
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,43 @@ from axolotl_dece.webpage import MAX_BYTES, fill_page
 
 _HERE = Path(__file__).parent
 _MOST_ROWS = 2000
+READ = 100
 _MOST_TOKENS = 1500
 
 
-def write_page(audit: Audit, path: Path) -> Path:
-    """Write the page of an audit; it shows fewer rows where it would grow beyond `MAX_BYTES`."""
+def write_page(audit: Audit, path: Path, read: int = READ) -> Path:
+    """Write the page of an audit; it shows fewer rows where it would grow beyond `MAX_BYTES`.
+
+    Args:
+        audit: The run.
+        path: The file.
+        read: Rows to draw for a person to read, whatever was held back in them.
+    """
     most = _MOST_ROWS
-    page = _render(audit, most)
+    page = _render(audit, most, read)
     while len(page.encode()) > MAX_BYTES and most > 1:
         most //= 2
-        page = _render(audit, most)
+        page = _render(audit, most, min(read, most))
     write_text_atomically(path, page)
     return path
 
 
-def _render(audit: Audit, most: int) -> str:
-    content = {"clusters": _clusters(audit), "rows": _rows(audit, most), "charts": charts(audit)}
+def _render(audit: Audit, most: int, read: int) -> str:
+    drawn = _draw(audit, read)
+    content = {
+        "clusters": _clusters(audit),
+        "rows": _rows(audit, most, drawn),
+        "drawn": [audit.rows.ids[row] for row in drawn],
+        "charts": charts(audit),
+    }
     parts = {"name": html.escape(audit.name), "summary": _summary(audit, most)}
     return fill_page(_HERE, "axolotl-dece: what the loss held back", content, **parts)
+
+
+def _draw(audit: Audit, read: int) -> list[int]:
+    """Rows drawn blindly, the same ones each time: who has read them may trust them."""
+    count = len(audit.rows)
+    return sorted(random.Random(0).sample(range(count), min(read, count)))  # noqa: S311 - no secret
 
 
 def _summary(audit: Audit, most: int) -> str:
@@ -62,12 +82,13 @@ def _clusters(audit: Audit) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(audit: Audit, most: int) -> list[dict[str, Any]]:
-    """The rows with the highest scores, with the tokens of prompt and target."""
+def _rows(audit: Audit, most: int, drawn: list[int]) -> list[dict[str, Any]]:
+    """The rows with the highest scores and those drawn, with the tokens of prompt and target."""
     numbers = audit.clusters_of()
     order = np.lexsort((audit.rows.index, -audit.scores)).tolist()
-    order = [row for row in order if audit.scores[row] > 0 or numbers[row]]
-    return [_row(audit, row, numbers[row]) for row in order[:most]]
+    shown = {row for row in order if audit.scores[row] > 0 or numbers[row]}
+    order = [row for row in order if row in shown][:most]
+    return [_row(audit, row, numbers[row]) for row in dict.fromkeys(order + drawn)]
 
 
 def _row(audit: Audit, row: int, clusters: list[int]) -> dict[str, Any]:

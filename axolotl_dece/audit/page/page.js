@@ -119,28 +119,48 @@
     byId("count").textContent = `${shown} of ${found.length} rows`;
   }
 
+  const kinds = {
+    "": () => true,
+    drawn: (row) => drawn.has(row.id),
+    none: (row) => !row.clusters.length,
+  };
+
   function filter() {
     const wanted = byId("search").value.toLowerCase();
-    const cluster = byId("cluster").value;
-    found = content.rows.filter((row, number) => texts[number].includes(wanted)
-      && (!cluster || (cluster === "0" ? !row.clusters.length : row.clusters.includes(Number(cluster)))));
+    const kind = byId("cluster").value;
+    const fits = kinds[kind] || ((row) => row.clusters.includes(Number(kind)));
+    found = content.rows.filter((row, number) => texts[number].includes(wanted) && fits(row));
+    byId("rest").hidden = kind !== "drawn";
     byId("rows").tBodies[0].replaceChildren();
     shown = 0;
     more();
   }
 
+  // What was decided of their cluster is decided, and nobody has read what is not shown.
+  function trustTheRest() {
+    const done = new Set(decided().lines.map((line) => line.row));
+    const read = found.slice(0, shown);
+    for (const { id } of read) if (!done.has(id)) decisions.row.set(id, "trust");
+    filter();
+    while (shown < read.length) more();
+    count();
+  }
+
   const content = JSON.parse(await unpack("content"));
+  const drawn = new Set(content.drawn);
   const texts = content.rows.map((row) => `${row.id} ${row.text.join("")}`.toLowerCase());
   byId("clusters").tBodies[0].append(...content.clusters.map(clusterLine));
   byId("clusters").hidden = content.clusters.length === 0;
   byId("none").hidden = content.clusters.length > 0;
+  if (drawn.size) byId("cluster").append(Object.assign(element("option", "to read"), { value: "drawn" }));
   for (const { number } of content.clusters) {
-    byId("cluster").append(Object.assign(element("option", number), { value: number }));
+    byId("cluster").append(Object.assign(element("option", `cluster ${number}`), { value: number }));
   }
-  byId("cluster").append(Object.assign(element("option", "none"), { value: 0 }));
+  byId("cluster").append(Object.assign(element("option", "no cluster"), { value: "none" }));
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("input", filter);
   byId("more").addEventListener("click", more);
+  byId("rest").addEventListener("click", trustTheRest);
   byId("save").addEventListener("click", save);
   count();
   filter();
