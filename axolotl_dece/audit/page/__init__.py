@@ -16,11 +16,10 @@ from axolotl_dece.webpage import MAX_BYTES, fill_page
 
 _HERE = Path(__file__).parent
 _MOST_ROWS = 2000
-READ = 100
 _MOST_TOKENS = 1500
 
 
-def write_page(audit: Audit, path: Path, read: int = READ) -> Path:
+def write_page(audit: Audit, path: Path, read: int = 100) -> Path:
     """Write the page of an audit; it shows fewer rows where it would grow beyond `MAX_BYTES`.
 
     Args:
@@ -86,8 +85,7 @@ def _rows(audit: Audit, most: int, drawn: list[int]) -> list[dict[str, Any]]:
     """The rows with the highest scores and those drawn, with the tokens of prompt and target."""
     numbers = audit.clusters_of()
     order = np.lexsort((audit.rows.index, -audit.scores)).tolist()
-    shown = {row for row in order if audit.scores[row] > 0 or numbers[row]}
-    order = [row for row in order if row in shown][:most]
+    order = [row for row in order if audit.scores[row] > 0 or numbers[row]][:most]
     return [_row(audit, row, numbers[row]) for row in dict.fromkeys(order + drawn)]
 
 
