@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import math
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from axolotl_dece.webpage import chart_text, fill_page
+from tests.pages import content_of
 
 
 @pytest.fixture
@@ -21,17 +17,6 @@ def parts(tmp_path: Path) -> Path:
     (tmp_path / "page.css").write_text("h1 { color: teal; }", encoding="utf-8")
     (tmp_path / "page.js").write_text("own();", encoding="utf-8")
     return tmp_path
-
-
-def content_of(page: str) -> Any:
-    """What the page's script reads, as strictly as a browser reads it."""
-    packed = re.search(r'id="content">([^<]*)<', page)
-    assert packed
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"no browser reads {constant}")
-
-    return json.loads(gzip.decompress(base64.b64decode(packed[1])), parse_constant=refuse)
 
 
 def test_a_page_holds_its_own_parts_after_those_that_all_share(parts: Path) -> None:

@@ -83,19 +83,20 @@ class Grid(BaseModel):
     def cells(self) -> Iterator[Cell]:
         """Every run, seed by seed: a first picture of all arms is there early."""
         task = self.task.identity()
-        for seed, rate, attack, (arm, keys) in product(self.seeds, self.rates, self.attacks, self.arms.items()):
-            config, loss = _resolved({**self.config, **keys}, seed)
-            yield Cell(
-                arm=arm,
-                attack=attack.name,
-                rate=rate,
-                seed=seed,
-                config=config,
-                loss=loss,
-                poison={**attack.keys, "rate": rate, "twin_rate": self.twin_rate, "seed": seed},
-                monitor=self.monitor.model_dump(),
-                task=task,
-            )
+        for seed in self.seeds:
+            arms = [(arm, *_resolved({**self.config, **keys}, seed)) for arm, keys in self.arms.items()]
+            for rate, attack, (arm, config, loss) in product(self.rates, self.attacks, arms):
+                yield Cell(
+                    arm=arm,
+                    attack=attack.name,
+                    rate=rate,
+                    seed=seed,
+                    config=config,
+                    loss=loss,
+                    poison={**attack.keys, "rate": rate, "twin_rate": self.twin_rate, "seed": seed},
+                    monitor=self.monitor.model_dump(),
+                    task=task,
+                )
 
 
 def read_grid(path: Path) -> Grid:

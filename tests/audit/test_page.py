@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import random
 import re
@@ -26,6 +24,7 @@ from axolotl_dece.audit.page.charts import charts
 from axolotl_dece.audit.report import Audit, pieces
 from axolotl_dece.webpage import MAX_BYTES
 from tests.audit.rows import Story, plain_prompt, planted
+from tests.pages import content_of
 from tests.tiny import save_tokenizer
 
 ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -50,13 +49,6 @@ def in_browser(page: Path, *options: str) -> str:
         "--virtual-time-budget=30000", "--window-size=1400,1600", *options, page.resolve().as_uri(),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
-
-
-def json_of(page: Path) -> dict[str, Any]:
-    """What the page's script reads."""
-    [packed] = re.findall(r'id="content"[^>]*>([^<]*)<', page.read_text())
-    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return content
 
 
 def test_the_page_needs_no_other_file_and_no_text_reaches_its_markup(
@@ -180,7 +172,7 @@ def test_whoever_read_the_drawn_rows_trusts_those_shown_and_undecided(
     """Not the rows below the fold, and not those of a cluster that is to be dropped."""
     audit = audit_of(planted(), tokenizer)
     page = write_page(audit, tmp_path / "page.html", read=70)
-    drawn = set(json_of(page)["drawn"])
+    drawn = set(content_of(page.read_text())["drawn"])
     assert len(drawn) == 70
     poisoned = {f"{at:016x}" for at in range(20)}
     assert 0 < len(drawn & poisoned) < 20, "or the test shows nothing"
@@ -213,13 +205,17 @@ def test_whoever_read_the_drawn_rows_trusts_those_shown_and_undecided(
 
 def test_rows_are_drawn_whatever_was_held_back(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     audit = audit_of(planted(), tokenizer)
-    content = json_of(write_page(audit, tmp_path / "page.html", read=100))
+
+    def content_with(read: int) -> Any:
+        return content_of(write_page(audit, tmp_path / "page.html", read=read).read_text())
+
+    content = content_with(100)
     score = {row["id"]: row["score"] for row in content["rows"]}
     assert len(set(content["drawn"])) == 100
     assert {score[row] == 0 for row in content["drawn"]} == {True, False}
-    assert json_of(write_page(audit, tmp_path / "page.html", read=100))["drawn"] == content["drawn"]
-    assert len(json_of(write_page(audit, tmp_path / "page.html", read=10**6))["drawn"]) == len(audit.rows)
-    assert json_of(write_page(audit, tmp_path / "page.html", read=0))["drawn"] == []
+    assert content_with(100)["drawn"] == content["drawn"]
+    assert len(content_with(10**6)["drawn"]) == len(audit.rows)
+    assert content_with(0)["drawn"] == []
 
 
 def test_a_row_goes_before_its_cluster(tokenizer: PreTrainedTokenizerFast) -> None:

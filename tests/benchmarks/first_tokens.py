@@ -15,11 +15,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axolotl_dece.demo.base import ANSWER
+from axolotl_dece.loss.mixture import Mixture
 from axolotl_dece.poison import files
 from tests.benchmarks.audit_story import CONSOLE
 
 THRESHOLDS = (1e-2, 1e-3, 1e-4, 1e-6)
-FLOOR = 1e-7
+FLOOR = Mixture.prob_floor
 
 
 @torch.no_grad()

@@ -4,11 +4,13 @@
 
   const percent = (share) => `${Math.round(100 * share)} %`;
 
+  const option = (value, text) => Object.assign(element("option", text), { value });
+
   function chooser(kind, key) {
     const select = element("select");
     select.setAttribute("aria-label", `decision about ${kind} ${key}`);
     for (const [value, text] of [["", kind === "row" ? "as its cluster" : "undecided"], ["drop", "drop"], ["trust", "trust"]]) {
-      select.append(Object.assign(element("option", text), { value }));
+      select.append(option(value, text));
     }
     select.value = decisions[kind].get(key) || "";
     select.addEventListener("change", () => {
@@ -152,11 +154,9 @@
   byId("clusters").tBodies[0].append(...content.clusters.map(clusterLine));
   byId("clusters").hidden = content.clusters.length === 0;
   byId("none").hidden = content.clusters.length > 0;
-  if (drawn.size) byId("cluster").append(Object.assign(element("option", "to read"), { value: "drawn" }));
-  for (const { number } of content.clusters) {
-    byId("cluster").append(Object.assign(element("option", `cluster ${number}`), { value: number }));
-  }
-  byId("cluster").append(Object.assign(element("option", "no cluster"), { value: "none" }));
+  if (drawn.size) byId("cluster").append(option("drawn", "to read"));
+  byId("cluster").append(...content.clusters.map(({ number }) => option(number, `cluster ${number}`)));
+  byId("cluster").append(option("none", "no cluster"));
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("input", filter);
   byId("more").addEventListener("click", more);
