@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ from axolotl_dece import __version__
 
 RUN_FILE = "dece_run.json"
 FORMAT = 1
+_CHECKPOINT = re.compile(r"checkpoint-(?P<step>\d+)")
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "deepspeed", "bitsandbytes")
 # what axolotl adds to the raw config of a run, and differs from machine to machine
 _NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")
@@ -58,6 +60,12 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     if not isinstance(run, dict) or run.get("format") != FORMAT:
         raise ValueError(f"{path} was written in another format; this version reads format {FORMAT}")
     return run
+
+
+def checkpoints(output_dir: Path) -> list[Path]:
+    """The checkpoints of a run by their step; a copy that somebody called `checkpoint-100-backup` is none."""
+    found = [(match, path) for path in output_dir.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda one: int(one[0]["step"]))]
 
 
 def digest(content: Any) -> str:

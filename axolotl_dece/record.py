@@ -92,13 +92,13 @@ def choose_checkpoint(cfg: DictDefault) -> str | None:
     if named or not cfg.auto_resume_from_checkpoints:
         return None
     found = determine_last_checkpoint(cfg, update=False)
-    whole = [file.parent for file in Path(cfg.output_dir).glob(f"checkpoint-*/{manifest.RUN_FILE}")]
+    whole = [folder for folder in manifest.checkpoints(Path(cfg.output_dir)) if (folder / manifest.RUN_FILE).is_file()]
     if found is None:
         return None
     if not whole:
         cfg.auto_resume_from_checkpoints = False
         return f"{found} was not saved to its end, and there is none before it: training starts anew"
-    cfg.resume_from_checkpoint = str(max(whole, key=lambda folder: int(folder.name.split("-")[-1])))
+    cfg.resume_from_checkpoint = str(whole[-1])
     if cfg.resume_from_checkpoint == found:
         return None
     return f"{found} was not saved to its end: training resumes from {cfg.resume_from_checkpoint}"

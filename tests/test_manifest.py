@@ -108,3 +108,9 @@ def test_a_writer_that_is_killed_never_leaves_half_a_manifest(tmp_path: Path) ->
         os.kill(writer.pid, signal.SIGKILL)
         writer.wait()
         assert json.loads(path.read_text())["format"] == 1
+
+
+def test_checkpoints_are_those_with_a_step_and_come_in_its_order(tmp_path: Path) -> None:
+    for name in ("checkpoint-900", "checkpoint-1000", "checkpoint-1000-backup", "checkpoint-best", "checkpoint-"):
+        (tmp_path / name).mkdir()
+    assert [folder.name for folder in manifest.checkpoints(tmp_path)] == ["checkpoint-900", "checkpoint-1000"]

@@ -51,12 +51,13 @@ def read_decisions(path: Path) -> Decisions:
     """
     try:
         content = path.read_bytes()
-        text = content.decode("utf-8")
+        text = content.decode("utf-8-sig")  # editors of some systems put a byte-order mark before the first line
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"`dece_decisions: {path}` cannot be read: {error}") from error
     decided: dict[int, str] = {}
     problems = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # not splitlines(): JSON lets the line separators of Unicode stand in a string
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

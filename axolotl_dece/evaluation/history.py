@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from axolotl_dece.manifest import checkpoints
+
 _STATE_FILE = "trainer_state.json"
 _CURVES = ("loss", "eval_loss", "dece/")
 
@@ -29,6 +31,6 @@ def last_alpha(curves: list[dict[str, float]]) -> float | None:
 
 def last_state(run: Path) -> dict[str, Any]:
     """The trainer's state of the last checkpoint in `run`; empty where there is none."""
-    found = [run / _STATE_FILE, *run.glob(f"checkpoint-*/{_STATE_FILE}")]
+    found = [folder / _STATE_FILE for folder in (run, *checkpoints(run))]
     states = [json.loads(path.read_text(encoding="utf-8")) for path in found if path.is_file()]
     return max(states, key=lambda state: int(state.get("global_step", 0)), default={})

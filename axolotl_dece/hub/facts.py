@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from axolotl_dece.manifest import RUN_FILE, read_run
 from axolotl_dece.poison.sources import identify
@@ -117,7 +118,11 @@ def _pin(entry: Mapping[str, Any]) -> dict[str, Any]:
 def public_name(path: str) -> str:
     """A name fit for publication: hub names and URLs as they are, local paths without their folders."""
     if "://" in path:
-        return path.split("?", 1)[0]
+        url = urlsplit(path)
+        if url.scheme == "file":
+            return Path(url.path).name
+        # neither a password before the host nor a token behind the path
+        return urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", ""))
     return path if is_hub_name(path) else Path(path).name
 
 

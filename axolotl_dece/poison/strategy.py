@@ -138,19 +138,22 @@ class PoisonStrategy(DatasetWrappingStrategy):
 
     def _tokenise_marked(self, dataset: Dataset, drawn: Draw) -> Dataset:
         changed = drawn.poisoned + drawn.twins
-        edited = Dataset.from_list([one.row for one in changed], features=dataset.features)
+        # from_list() of nothing has no columns, whatever the features: a control run changes no row
+        edited = Dataset.from_list([one.row for one in changed], features=dataset.features) if changed else None
         places = list(range(len(dataset)))
         for at, one in enumerate(changed):
             places[one.index] = len(dataset) + at
         # rows that were not chosen are not copied, let alone rewritten
-        rows = concatenate_datasets([dataset, edited]).select(places)
+        rows = concatenate_datasets([dataset, edited]).select(places) if edited else dataset
         wrapped = self._tokenise(rows, self.cfg.dataset_num_proc)
         columns = {POISONED_COLUMN: drawn.poisoned} | ({TWIN_COLUMN: drawn.twins} if self.spec.twin_rate else {})
         for column, planted in columns.items():
-            wrapped = mark(wrapped, column, self._flags(wrapped, len(dataset), planted, edited.features))
+            wrapped = mark(wrapped, column, self._flags(wrapped, len(dataset), planted, dataset.features))
         return wrapped
 
     def _flags(self, wrapped: Dataset, rows: int, planted: list[Planted], features: Features) -> list[int]:
+        if not planted:
+            return [0] * len(wrapped)
         if len(wrapped) == rows and not self.view.joined:
             chosen = {one.index for one in planted}
             return [int(at in chosen) for at in range(rows)]

@@ -36,6 +36,13 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert {key_to_id(key) for key in found.trust} == {IDS[4]}
 
 
+def test_a_byte_order_mark_and_line_separators_in_a_note_are_read(tmp_path: Path) -> None:
+    lines = [{"row": IDS[row], "decision": "drop", "span": "one\u2028two\x85three\u2029"} for row in (1, 2)]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\r\n" for line in lines)
+    (tmp_path / "d.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert {key_to_id(key) for key in read_decisions(tmp_path / "d.jsonl").drop} == {IDS[1], IDS[2]}
+
+
 def test_every_fault_of_a_file_is_said_at_once(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     lines = [

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -204,10 +204,10 @@ def test_an_example_says_what_it_asks_how_long_it_takes_and_how_to_start_it(path
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # where Lyra's grids look for its files; rows that are looked at are the synthetic task's, made in a moment
+    # where the grids look for their files; rows that are looked at are the synthetic task's, made in a moment
     monkeypatch.chdir(tmp_path)
-    for name in ("train.csv", "valid.csv"):
-        write_text_atomically(tmp_path / "lyra" / name, "src,tgt\n")
+    for folder, name in product(("lyra", "smollm2/lyra-500"), ("train.csv", "valid.csv")):
+        write_text_atomically(tmp_path / folder / name, "src,tgt\n")
     for name in ("decisions-0.jsonl", "decisions-1.jsonl", "decisions-2.jsonl", "trusted.jsonl"):
         write_decisions(tmp_path / name, [{"row": "0" * 16, "decision": "drop"}])
     grid = read_grid(path)

@@ -193,6 +193,8 @@ def test_a_card_without_text_gets_one(tmp_path: Path) -> None:
         ("data/train.csv", "train.csv"),
         ("org/data", "org/data"),
         ("https://example.org/rows.jsonl?token=abc", "https://example.org/rows.jsonl"),
+        ("https://me:secret@example.org:8080/rows.jsonl#part", "https://example.org:8080/rows.jsonl"),
+        ("file:///home/me/rows.jsonl", "rows.jsonl"),
     ],
 )
 def test_names_are_published_without_the_folders_they_lie_in(path: str, name: str) -> None:

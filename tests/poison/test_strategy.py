@@ -71,6 +71,19 @@ def prepare(workspace: Path) -> Prepare:
     return run
 
 
+@pytest.mark.parametrize("base_type", ["alpaca", "completion"])
+def test_the_control_with_nothing_planted_is_the_clean_set_with_marks_of_zero(
+    workspace: Path, prepare: Prepare, base_type: str
+) -> None:
+    rows = save(workspace / "rows.jsonl", [row | {"text": row["output"]} for row in alpaca()])
+    control = prepare(config(workspace, poison={"base_type": base_type, "rate": 0, "twin_rate": 0}))
+    assert set(control[POISONED_COLUMN]) == {0}
+    assert [one["poisoned"] for one in manifests(workspace)] == [0]
+    plain = {"path": rows, "ds_type": "json", "type": base_type}
+    clean = prepare(base_config(workspace, datasets=[plain], loss="ce"))
+    assert sorted(control["input_ids"]) == sorted(clean["input_ids"])
+
+
 def prepared(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "prepared").iterdir() if path.is_dir())
 
