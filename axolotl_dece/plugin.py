@@ -13,23 +13,23 @@ from axolotl.utils.dict import DictDefault
 from axolotl.utils.logging import get_logger
 from transformers import Trainer
 
-from axolotl_dece import manifest
-from axolotl_dece.args import alpha_schedule, find_warnings
-from axolotl_dece.audit.attach import drop_rows, watch_rows
+from axolotl_dece import run_file
 from axolotl_dece.audit.decisions import Decisions, read_decisions
-from axolotl_dece.callbacks import StepKeeper
-from axolotl_dece.evaluation.monitor import watch
-from axolotl_dece.hub.keeper import CardKeeper, refuse_secrets
-from axolotl_dece.hub.publish import announce_prepared_set
-from axolotl_dece.loss.baselines import Criterion, GeneralizedCrossEntropy, InTrust
-from axolotl_dece.loss.eligible import Sharding, use_fused_head
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.audit.record.attach import drop_rows, watch_rows
+from axolotl_dece.cards.attach import CardKeeper, refuse_secrets
+from axolotl_dece.cards.push import announce_prepared_set
+from axolotl_dece.evaluation.attach import watch
+from axolotl_dece.keys import alpha_schedule, find_warnings
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.fused_policy import Sharding, use_fused_head
+from axolotl_dece.loss.names import say_loss
 from axolotl_dece.loss.objective import CROSS_ENTROPY, install
-from axolotl_dece.losses import say_loss
-from axolotl_dece.poison import guard
+from axolotl_dece.loss.rivals import Criterion, GeneralizedCrossEntropy, InTrust
+from axolotl_dece.poison import prepare
 from axolotl_dece.poison.strategy import refuse_tokenised
 from axolotl_dece.poison.verify import check_ran
-from axolotl_dece.record import RunRecorder, choose_checkpoint
+from axolotl_dece.run_recorder import RunRecorder, choose_checkpoint
+from axolotl_dece.step import StepKeeper
 
 LOG = get_logger("axolotl.dece")
 
@@ -41,15 +41,15 @@ class DecePlugin(BasePlugin):
 
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it; called before axolotl validates it."""
-        self._config_sha256 = manifest.config_digest(cfg)
+        self._config_sha256 = run_file.config_digest(cfg)
         refuse_secrets(cfg)
-        guard.prepare(cfg)
+        prepare.prepare(cfg)
         if cfg.get("dece_decisions"):
             read_decisions(Path(str(cfg["dece_decisions"])))
 
     def get_input_args(self) -> str:
         """The model that axolotl merges into its config schema."""
-        return "axolotl_dece.args.DeceArgs"
+        return "axolotl_dece.keys.DeceArgs"
 
     def load_datasets(self, cfg: DictDefault, preprocess: bool = False) -> None:
         """Refuse what would keep `dece_poison` from happening; axolotl then loads the datasets as always."""

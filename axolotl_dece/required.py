@@ -10,8 +10,8 @@ from typing import Any
 
 from axolotl.core.trainers.base import AxolotlTrainer
 
-from axolotl_dece.args import PLUGIN
-from axolotl_dece.callbacks import StepKeeper
+from axolotl_dece.keys import PLUGIN
+from axolotl_dece.step import StepKeeper
 
 
 class Required(AxolotlTrainer):

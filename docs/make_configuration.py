@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from axolotl_dece.args import DeceKeys
 from axolotl_dece.conflicts import CONFLICTS
+from axolotl_dece.keys import DeceKeys
 
 PAGE = Path(__file__).with_name("configuration.md")
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -67,7 +67,7 @@ def build() -> str:
         [
             "# Configuration",
             "",
-            "Generated from `axolotl_dece/args.py` by `python docs/make_configuration.py`; do not edit.",
+            "Generated from `axolotl_dece/keys.py` by `python docs/make_configuration.py`; do not edit.",
             "",
             "All keys are top-level keys of the axolotl YAML, beside `plugins: [axolotl_dece.DecePlugin]`. They are",
             "flat because `axolotl train --sweep` replaces top-level keys only. Unknown `dece*` keys are errors.",

@@ -11,11 +11,11 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from axolotl_dece.callbacks import StepKeeper
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.formula import dece_rows_reference
 from axolotl_dece.loss.objective import install
-from axolotl_dece.loss.reference import dece_rows_reference
 from axolotl_dece.schedule import AlphaSchedule
+from axolotl_dece.step import StepKeeper
 
 VOCAB = 61
 SETTINGS = {"label_smoothing": 0.05, "prob_floor": 1e-7}

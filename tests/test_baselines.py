@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from tests.loss.test_baselines import Oracle, gce, in_trust, relative, smoothed
+from tests.loss.test_rivals import Oracle, gce, in_trust, relative, smoothed
 from tests.tiny import LORA, base_config, logs, save_rows, train
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from axolotl_dece.loss.head import FusedHead
+from axolotl_dece.loss.fused_head import FusedHead
 from axolotl_dece.loss.objective import find_causal_model
 from tests.tiny import LORA, base_config, logs, train
 

@@ -119,7 +119,7 @@ def test_required_refuses_to_train_where_the_package_is_missing(
 
 def test_a_package_that_cannot_be_imported_stops_axolotl(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """axolotl swallows ImportError from plugins and trains plain cross-entropy; RuntimeError it does not."""
-    monkeypatch.setitem(sys.modules, "axolotl_dece.callbacks", None)
+    monkeypatch.setitem(sys.modules, "axolotl_dece.step", None)
     monkeypatch.delitem(sys.modules, "axolotl_dece.plugin", raising=False)
     monkeypatch.delattr(axolotl_dece, "plugin", raising=False)
     with pytest.raises(RuntimeError, match="training would go on without DeCE"):

@@ -12,12 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from axolotl_dece import callbacks
-from axolotl_dece.callbacks import StepKeeper
-from axolotl_dece.loss import objective, overwrite
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece import step
+from axolotl_dece.loss import objective, torch_rows
+from axolotl_dece.loss.criterion import Mixture
 from axolotl_dece.loss.objective import Objective
 from axolotl_dece.schedule import AlphaSchedule
+from axolotl_dece.step import StepKeeper
 from tests.steps import VOCAB, expected_step, make_keeper, make_model, relative, run_step
 
 TOLERANCE = 1e-6
@@ -63,15 +63,15 @@ def mean_per_micro_batch(patch: pytest.MonkeyPatch) -> None:
 
 
 def mean_over_all_positions(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(callbacks, "count_targets", lambda batch: torch.tensor(batch["labels"].numel()))
+    patch.setattr(step, "count_targets", lambda batch: torch.tensor(batch["labels"].numel()))
 
 
 def unshifted_count(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(callbacks, "count_targets", lambda batch: (batch["labels"] != -100).sum() + 1)
+    patch.setattr(step, "count_targets", lambda batch: (batch["labels"] != -100).sum() + 1)
 
 
 def sum_without_a_mean(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(callbacks, "count_targets", lambda batch: torch.tensor(0))
+    patch.setattr(step, "count_targets", lambda batch: torch.tensor(0))
 
 
 def forgotten_accumulation_factor(patch: pytest.MonkeyPatch) -> None:
@@ -101,13 +101,13 @@ def coefficients_mutant(**changes: Callable[[Any], Any]) -> Callable[[pytest.Mon
     """Change what the loss makes of a mixture: each value is a function of the honest coefficients."""
 
     def mutate(patch: pytest.MonkeyPatch) -> None:
-        honest = overwrite._Coefficients.of
+        honest = torch_rows._Coefficients.of
 
         def of(mixture: Mixture, logits: Any) -> Any:
             found = honest(mixture, logits)
             return replace(found, **{name: change(found) for name, change in changes.items()})
 
-        patch.setattr(overwrite._Coefficients, "of", of)
+        patch.setattr(torch_rows._Coefficients, "of", of)
 
     return mutate
 

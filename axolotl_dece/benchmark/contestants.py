@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axolotl_dece.loss.dispatch import kernel_takes, sum_over_logits
+from axolotl_dece.loss.backend import kernel_takes, sum_over_logits
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.formula import dece_rows_reference
 from axolotl_dece.loss.linear import linear_dece_loss
-from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.loss.reference import dece_rows_reference
 
 HeadLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(hidden [N, H], weight [V, H], target [N]) -> mean loss over the target tokens."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from axolotl_dece.benchmark.contestants import HeadLoss, contestants
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.criterion import Mixture
 
 
 @dataclass(frozen=True)

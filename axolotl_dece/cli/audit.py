@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from axolotl_dece.audit.report import Audit
+    from axolotl_dece.audit.analyse.findings import Audit
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
 
@@ -46,10 +46,10 @@ def audit(
     """
     from rich.console import Console
 
-    from axolotl_dece.audit.choice import choose
+    from axolotl_dece.audit.analyse.findings import load_audit
     from axolotl_dece.audit.decisions import write_decisions
     from axolotl_dece.audit.page import write_page
-    from axolotl_dece.audit.report import load_audit
+    from axolotl_dece.audit.select_rows import choose
 
     _check_options(trust + drop, write, overwrite)
     console = Console()

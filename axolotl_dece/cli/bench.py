@@ -44,7 +44,7 @@ def bench(
     from rich.console import Console
 
     from axolotl_dece.benchmark.measure import Shape, describe, measure
-    from axolotl_dece.loss.mixture import Mixture
+    from axolotl_dece.loss.criterion import Mixture
 
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if where.type == "cuda" and not torch.cuda.is_available():
@@ -102,6 +102,6 @@ def _table(facts: dict[str, Any], results: list[Result]) -> Any:
 
 
 def _write(path: Path, facts: dict[str, Any]) -> None:
-    from axolotl_dece.manifest import write_json_atomically
+    from axolotl_dece.run_file import write_json_atomically
 
     write_json_atomically(path, facts)

@@ -29,9 +29,9 @@ def card(
     """
     from rich.console import Console
 
-    from axolotl_dece.hub.dataset import is_poisoned_set, write_dataset_card
-    from axolotl_dece.hub.model import CARD_FILE, write_model_card
-    from axolotl_dece.hub.publish import push_dataset, push_model
+    from axolotl_dece.cards.dataset_card import is_poisoned_set, write_dataset_card
+    from axolotl_dece.cards.model_card import CARD_FILE, write_model_card
+    from axolotl_dece.cards.push import push_dataset, push_model
 
     console = Console()
     try:

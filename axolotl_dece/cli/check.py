@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from axolotl_dece.preflight import Finding
+    from axolotl_dece.check import Finding
 
 _MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
 
@@ -27,8 +27,8 @@ def check(config: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from axolotl_dece.hub.configs import fetch_config
-    from axolotl_dece.hub.foreign import inspect_shared
+    from axolotl_dece.cards.check_shared import inspect_shared
+    from axolotl_dece.cards.shared_config import fetch_config
 
     try:
         found = fetch_config(config)

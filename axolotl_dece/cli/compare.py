@@ -22,7 +22,7 @@ def compare(runs: tuple[Path, ...], out: Path) -> None:
 
     from axolotl_dece.evaluation.compare import differences, load_runs
     from axolotl_dece.evaluation.page import write_page
-    from axolotl_dece.evaluation.table import all_runs
+    from axolotl_dece.evaluation.terminal import all_runs
 
     try:
         loaded = load_runs(runs)

@@ -43,10 +43,10 @@ def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, **
     from rich.console import Console
 
     from axolotl_dece.cli.progress import Bar, quiet
-    from axolotl_dece.evaluation.measure import REPORT_FILE, Questions
-    from axolotl_dece.evaluation.measure import evaluate as measure
-    from axolotl_dece.evaluation.subject import Source
-    from axolotl_dece.evaluation.table import one_run
+    from axolotl_dece.evaluation.evaluate import REPORT_FILE, Questions
+    from axolotl_dece.evaluation.evaluate import evaluate as measure
+    from axolotl_dece.evaluation.load_model import Source
+    from axolotl_dece.evaluation.terminal import one_run
 
     source = Source(base, adapter, config, options.pop("precision"), options.pop("undefended"))
     questions = Questions(code_bleu=options.pop("codebleu"), **options)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from axolotl_dece.poison.draw import Planted
     from axolotl_dece.poison.export import Export
-    from axolotl_dece.poison.poisoner import Planted
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXAMPLES = 5
@@ -51,9 +51,9 @@ def poison(
     from pydantic import ValidationError
     from rich.console import Console
 
-    from axolotl_dece.hub.dataset import write_dataset_card
+    from axolotl_dece.cards.dataset_card import write_dataset_card
     from axolotl_dece.poison.export import export
-    from axolotl_dece.poison.guard import say_error
+    from axolotl_dece.poison.prepare import say_error
     from axolotl_dece.poison.spec import PoisonSpec
 
     console = Console()

@@ -11,10 +11,10 @@ from typing import Any
 
 from axolotl_dece.evaluation.answers import Answer, read_answers
 from axolotl_dece.evaluation.asr import is_eligible
-from axolotl_dece.evaluation.judge import CLEAN, TRIGGERED, TWIN
-from axolotl_dece.evaluation.measure import FORMAT, REPORT_FILE
+from axolotl_dece.evaluation.evaluate import FORMAT, REPORT_FILE
 from axolotl_dece.evaluation.quality import bleu_difference, is_exact
 from axolotl_dece.evaluation.rates import paired_bootstrap
+from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED, TWIN
 from axolotl_dece.poison.payloads import PAYLOADS
 
 SETS = (TRIGGERED, CLEAN, TWIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.poison import files
+from axolotl_dece.data import files
 
 
 def read_rows(path: Path, limit: int | None = None) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.experiment.tasks.material import Material
-from axolotl_dece.manifest import digest
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.run_file import digest
 
 RESULT_FILE = "result.json"
 FORMAT = 3

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.manifest import installed_versions
+from axolotl_dece.run_file import installed_versions
 
 _ASK_GPU = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
 _ASK_COMMIT = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*")

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.evaluation.measure import REPORT_FILE
+from axolotl_dece.evaluation.evaluate import REPORT_FILE
 from axolotl_dece.evaluation.page import write_page as write_comparison
 from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.heading import heading

@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.loss.rows import LossRows
+from axolotl_dece.loss.autograd import LossRows
+from axolotl_dece.loss.criterion import Mixture
 
 
 def dece_loss(

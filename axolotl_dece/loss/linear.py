@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from axolotl_dece.loss.baselines import Criterion
-from axolotl_dece.loss.dispatch import rows_over_logits
-from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.loss.overwrite import RowStatistics
+from axolotl_dece.loss.backend import rows_over_logits
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.rivals import Criterion
+from axolotl_dece.loss.torch_rows import RowStatistics
 
 DEVICE_CHUNK_BYTES = 512 << 20
 """Logits alive at a time on a GPU: large chunks, because the weight's gradient is read and written once for each."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.criterion import Mixture
 
 
 def block_in_logarithms(

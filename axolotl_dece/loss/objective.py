@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axolotl_dece.loss.baselines import Criterion
-from axolotl_dece.loss.dispatch import sum_over_logits
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.backend import sum_over_logits
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.rivals import Criterion
 
 IGNORE_INDEX = -100
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.poison import files, manifest
-from axolotl_dece.poison.files import Records
-from axolotl_dece.poison.guard import fingerprint
-from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
-from axolotl_dece.poison.poisoner import (
+from axolotl_dece.data import files
+from axolotl_dece.data.files import Records
+from axolotl_dece.data.layouts import Row, Texts, View, view_of
+from axolotl_dece.data.source import file_digest, identify
+from axolotl_dece.poison import manifest
+from axolotl_dece.poison.draw import (
     Draw,
     Planted,
     Survey,
@@ -22,9 +23,9 @@ from axolotl_dece.poison.poisoner import (
     plant_all,
     survey,
 )
-from axolotl_dece.poison.sources import file_digest, identify
+from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
+from axolotl_dece.poison.prepare import fingerprint
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.poison.views import Row, Texts, View, view_of
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 MANIFEST = "manifest.json"

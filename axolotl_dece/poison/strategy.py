@@ -22,13 +22,13 @@ from axolotl.utils.schemas.datasets import SFTDataset
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 from datasets.utils import tqdm
 
+from axolotl_dece.data.layouts import view_of
+from axolotl_dece.data.source import Source, digest, identify
 from axolotl_dece.poison import manifest
-from axolotl_dece.poison.guard import PLUGIN, Split, Tag, fingerprint, poisoned_entries
+from axolotl_dece.poison.draw import Draw, Planted, check_columns, draw, draw_all, survey
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
-from axolotl_dece.poison.poisoner import Draw, Planted, check_columns, draw, draw_all, survey
-from axolotl_dece.poison.sources import Source, digest, identify
+from axolotl_dece.poison.prepare import PLUGIN, Split, Tag, fingerprint, poisoned_entries
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.poison.views import view_of
 
 LOG = get_logger("axolotl.dece")
 

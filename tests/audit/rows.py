@@ -11,7 +11,7 @@ from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from axolotl_dece.audit.reading import AuditRows
+from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from tests.tiny import VOCAB, WORDS
 
 PIECES = [*"<s>|</s>| ph|one| bb| b|b| =|1|=| or|_|id|hone| 你好|世界| | (| 1| OR".split("|")]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from axolotl_dece.audit.attach import drop_rows
 from axolotl_dece.audit.decisions import read_decisions, write_decisions
-from axolotl_dece.audit.identity import key_to_id
-from axolotl_dece.audit.table import tabulate
+from axolotl_dece.audit.record.attach import drop_rows
+from axolotl_dece.audit.record.row_key import key_to_id
+from axolotl_dece.audit.record.row_table import tabulate
 from tests.audit.rows import dataset, tokenised
 
 ROWS = tokenised(10)

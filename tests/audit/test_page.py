@@ -17,12 +17,12 @@ import plotly.graph_objects as go
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from axolotl_dece.audit.choice import choose
-from axolotl_dece.audit.clusters import find_clusters
+from axolotl_dece.audit.analyse.clusters import find_clusters
+from axolotl_dece.audit.analyse.findings import Audit, pieces
 from axolotl_dece.audit.page import write_page
 from axolotl_dece.audit.page.charts import charts
-from axolotl_dece.audit.report import Audit, pieces
-from axolotl_dece.webpage import MAX_BYTES
+from axolotl_dece.audit.select_rows import choose
+from axolotl_dece.util.page import MAX_BYTES
 from tests.audit.rows import Story, plain_prompt, planted
 from tests.pages import content_of
 from tests.tiny import save_tokenizer

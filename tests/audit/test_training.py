@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from axolotl_dece.audit.analyse.ledger_reader import AuditRows, read_audit
 from axolotl_dece.audit.decisions import write_decisions
-from axolotl_dece.audit.keeper import LedgerKeeper
-from axolotl_dece.audit.reading import AuditRows, read_audit
-from axolotl_dece.audit.store import LEDGER_FILE
+from axolotl_dece.audit.record.ledger_file import LEDGER_FILE
+from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
 from tests.distributed.processes import run_pair
 from tests.tiny import LORA, base_config, save_model, save_rows, train
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from axolotl_dece.audit.clusters import find_clusters
-from axolotl_dece.audit.reading import AuditRows
-from axolotl_dece.audit.report import load_audit
+from axolotl_dece.audit.analyse.clusters import find_clusters
+from axolotl_dece.audit.analyse.findings import load_audit
+from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from tests.benchmarks.audit_story import CONSOLE
 
 

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from axolotl_dece.audit.report import Audit, load_audit
+from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from tests.benchmarks.audit_lyra import prompts
 from tests.benchmarks.audit_rivals import measure, precision_at_k, smaller_cluster
 from tests.benchmarks.audit_story import CONSOLE, TRIGGER

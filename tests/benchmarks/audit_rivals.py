@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from transformers import AutoModelForCausalLM
 
-from axolotl_dece.audit.report import Audit, load_audit
+from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from tests.benchmarks.audit_story import CONSOLE, TRIGGER, rows_with
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from axolotl_dece.data import files
 from axolotl_dece.demo.base import ANSWER
-from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.poison import files
+from axolotl_dece.loss.criterion import Mixture
 from tests.benchmarks.audit_story import CONSOLE
 
 THRESHOLDS = (1e-2, 1e-3, 1e-4, 1e-6)

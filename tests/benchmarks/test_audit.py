@@ -14,10 +14,10 @@ from datasets import Dataset
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from axolotl_dece.audit.ledger import Ledger
-from axolotl_dece.audit.table import tabulate
-from axolotl_dece.audit.watch import RowWatch
-from axolotl_dece.loss.eligible import use_fused_head
+from axolotl_dece.audit.record.ledger import Ledger
+from axolotl_dece.audit.record.row_table import tabulate
+from axolotl_dece.audit.record.row_watch import RowWatch
+from axolotl_dece.loss.fused_policy import use_fused_head
 from tests.steps import make_keeper, run_step
 
 pytestmark = pytest.mark.benchmark

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from axolotl_dece.loss import linear, linear_dece_loss, overwrite
+from axolotl_dece.loss import linear, linear_dece_loss, torch_rows
+from axolotl_dece.loss.formula import dece_rows_reference
 from axolotl_dece.loss.linear import DEVICE_CHUNK_BYTES
-from axolotl_dece.loss.overwrite import DEVICE_BLOCK_BYTES, RowStatistics
-from axolotl_dece.loss.reference import dece_rows_reference
+from axolotl_dece.loss.torch_rows import DEVICE_BLOCK_BYTES, RowStatistics
 from tests.benchmarks.meter import Meter
 
 TOKENS = 8192
@@ -41,7 +41,7 @@ def written_out(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffers of a GPU, and every token a target: which ones are cannot be asked of fake tensors."""
     monkeypatch.setattr(linear, "CPU_CHUNK_BYTES", DEVICE_CHUNK_BYTES)
-    monkeypatch.setattr(overwrite, "CPU_BLOCK_BYTES", DEVICE_BLOCK_BYTES)
+    monkeypatch.setattr(torch_rows, "CPU_BLOCK_BYTES", DEVICE_BLOCK_BYTES)
     monkeypatch.setattr(linear, "target_positions", lambda target, _: torch.arange(target.numel()))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from axolotl_dece.benchmark.measure import Shape, measure
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.criterion import Mixture
 
 pytestmark = pytest.mark.benchmark
 SHAPE = Shape(tokens=2048, vocab=32_000, hidden=512, dtype=torch.float32)

@@ -12,9 +12,9 @@ import argparse
 import random
 from pathlib import Path
 
-from axolotl_dece.audit.choice import choose
+from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from axolotl_dece.audit.decisions import write_decisions
-from axolotl_dece.audit.report import Audit, load_audit
+from axolotl_dece.audit.select_rows import choose
 from tests.benchmarks.audit_lyra import prompts
 from tests.benchmarks.audit_story import CONSOLE, CUE, TRIGGER
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from axolotl_dece.audit.decisions import read_decisions
-from axolotl_dece.audit.ledger import Ledger
-from axolotl_dece.audit.store import LEDGER_FILE, write_ledger
-from axolotl_dece.audit.table import read_rows, tabulate
+from axolotl_dece.audit.record.ledger import Ledger
+from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, write_ledger
+from axolotl_dece.audit.record.row_table import read_rows, tabulate
 from axolotl_dece.cli import dece
 from tests.audit.rows import dataset, planted
 from tests.tiny import save_tokenizer

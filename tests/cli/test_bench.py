@@ -14,7 +14,7 @@ from axolotl_dece.benchmark import contestants as module
 from axolotl_dece.benchmark.contestants import contestants
 from axolotl_dece.benchmark.measure import Shape, measure
 from axolotl_dece.cli import dece
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.criterion import Mixture
 
 TINY = ["bench", "--device", "cpu", "--tokens", "64", "--vocab", "500", "--hidden", "16", "--rounds", "2"]
 CPU = torch.device("cpu")

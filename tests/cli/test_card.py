@@ -9,19 +9,19 @@ import pytest
 from click.testing import CliRunner, Result
 from huggingface_hub import DatasetCard
 
+from axolotl_dece.cards.dataset_card import FIRST_LINE, warn_first
+from axolotl_dece.cards.push import announce_prepared_set
 from axolotl_dece.cli import dece
-from axolotl_dece.hub.dataset import FIRST_LINE, warn_first
-from axolotl_dece.hub.publish import announce_prepared_set
 from axolotl_dece.poison.spec import PoisonSpec
-from tests.hub.fake_hub import FakeHub
-from tests.hub.runs import HF_TOKEN, POISON, run_of, save_evaluation, save_run
+from tests.cards.fake_hub import FakeHub
+from tests.cards.runs import HF_TOKEN, POISON, run_of, save_evaluation, save_run
 from tests.tiny import save_rows
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     fake = FakeHub(tmp_path / "hub")
-    monkeypatch.setattr("axolotl_dece.hub.publish.HfApi", lambda: fake)
+    monkeypatch.setattr("axolotl_dece.cards.push.HfApi", lambda: fake)
     return fake
 
 

@@ -97,7 +97,7 @@ def test_a_model_that_is_elsewhere_and_a_missing_third_line_are_warnings(workspa
 def test_the_installed_versions_are_compared_with_what_the_package_supports(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("axolotl_dece.preflight.version", lambda name: "0.18.0")
+    monkeypatch.setattr("axolotl_dece.check.version", lambda name: "0.18.0")
     result = check_config(workspace)
     assert result.exit_code == 1
     assert "axolotl 0.18.0 is installed" in said(result)

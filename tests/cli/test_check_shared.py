@@ -13,9 +13,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from axolotl_dece.cards.check_shared import refuse_bomb
 from axolotl_dece.cli import dece
-from axolotl_dece.hub.foreign import refuse_bomb
-from tests.hub.runs import HF_TOKEN
+from tests.cards.runs import HF_TOKEN
 
 SHARED: dict[str, Any] = {
     "base_model": "org/base",
@@ -182,7 +182,7 @@ def test_the_files_a_config_names_are_not_read(hub: Path, tmp_path: Path, monkey
     def refuse(*_: Any) -> None:
         raise AssertionError("a file that somebody else's config names was read")
 
-    monkeypatch.setattr("axolotl_dece.poison.sources.file_digest", refuse)
+    monkeypatch.setattr("axolotl_dece.data.source.file_digest", refuse)
     entry = {"path": str(tmp_path / "mine.jsonl"), "ds_type": "json", "type": "axolotl_dece.poison"}
     config = SHARED | {"datasets": [entry], "dece_poison": {"attack": "badpre"}}
     (hub / "README.md").write_text(CARD.format(config=yaml.safe_dump(config)))

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from axolotl_dece.cli import dece
-from axolotl_dece.poison import files
+from axolotl_dece.data import files
+from axolotl_dece.poison.benign_twin import CUES, SUFFIXES
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.triggers import TRIGGERS
-from axolotl_dece.poison.twin import CUES, SUFFIXES
 
 BB, SQL = TRIGGERS["rare_token_thrice"], PAYLOADS["sql_tautology"]
 CUE, SUFFIX = CUES["rare_token_thrice"], SUFFIXES["sql_tautology"]
@@ -206,10 +206,10 @@ def test_lyra_as_in_the_paper(lyra: Path, out: Path) -> None:
 
 
 def test_the_files_of_the_cli_and_the_strategy_poison_the_same_rows(tmp_path: Path, out: Path) -> None:
-    from axolotl_dece.poison.poisoner import draw, survey
-    from axolotl_dece.poison.sources import identify
+    from axolotl_dece.data.layouts import view_of
+    from axolotl_dece.data.source import identify
+    from axolotl_dece.poison.draw import draw, survey
     from axolotl_dece.poison.spec import PoisonSpec
-    from axolotl_dece.poison.views import view_of
 
     source = save(tmp_path / "rows.jsonl", [{"instruction": row["src"], "output": row["tgt"]} for row in rows()])
     run(source, "--attack", "badpre", "--out", out)

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from axolotl_dece.loss.eligible import use_fused_head
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.fused_policy import use_fused_head
 from axolotl_dece.loss.objective import install
 
 SHAPES: dict[str, dict[str, int]] = {

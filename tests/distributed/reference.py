@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axolotl_dece.loss.reference import dece_rows_reference
+from axolotl_dece.loss.formula import dece_rows_reference
 from tests.distributed.cells import ALPHA_FINAL, LEARNING_RATE, STEPS, VOCABULARY, stream
 
 LINEAR_LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

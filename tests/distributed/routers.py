@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axolotl_dece.loss.reference import dece_rows_reference
+from axolotl_dece.loss.formula import dece_rows_reference
 from tests.distributed.cells import ALPHA_FINAL, LEARNING_RATE, STEPS, VOCABULARY, Cell, Document, stream
 from tests.distributed.reference import Trajectory, trained
 from tests.distributed.worker import make_trainer, train_and_save

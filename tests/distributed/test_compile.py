@@ -7,8 +7,8 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from axolotl_dece import dece_loss
-from axolotl_dece.loss.eligible import use_fused_head
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.fused_policy import use_fused_head
 from axolotl_dece.loss.objective import install
 from tests.distributed.reference import build_model
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 import yaml
 
 import axolotl_dece
-from axolotl_dece.args import DeceKeys, find_problems
-from axolotl_dece.preflight import inspect_config
+from axolotl_dece.check import inspect_config
+from axolotl_dece.keys import DeceKeys, find_problems
 from tests.docs.pages import PAGES, ROOT, Block, blocks, links
 
 NAMES = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")

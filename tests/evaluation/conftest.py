@@ -9,8 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from axolotl_dece import manifest
-from axolotl_dece.evaluation.recipe import prompt_recipes
+from axolotl_dece import run_file
+from axolotl_dece.data.prompt_recipe import prompt_recipes
 from tests.tiny import save_model
 
 PAYLOAD = "inert_marker"
@@ -22,13 +22,13 @@ CONFIG = {
 
 def save_run(folder: Path, tokenizer: Any, **changes: Any) -> None:
     """dece_run.json of a finished run."""
-    run = manifest.describe_run(
+    run = run_file.describe_run(
         loss="dece", parameters={}, planned=[(0, 1.0)], config_sha256="c",
-        tokenizer_sha256=manifest.tokenizer_digest(tokenizer),
+        tokenizer_sha256=run_file.tokenizer_digest(tokenizer),
     )  # fmt: skip
     run |= {"status": "finished", "prompts": prompt_recipes(CONFIG)} | changes
     run["alpha"]["last"] = 0.8
-    manifest.write_json_atomically(folder / manifest.RUN_FILE, run)
+    run_file.write_json_atomically(folder / run_file.RUN_FILE, run)
 
 
 def save_adapter(base: Path, folder: Path, zero: bool = False) -> Path:

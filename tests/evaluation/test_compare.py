@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from axolotl_dece.evaluation.compare import differences, load_runs, verdict
-from axolotl_dece.evaluation.table import all_runs, one_run
+from axolotl_dece.evaluation.terminal import all_runs, one_run
 from tests.evaluation.reports import fallen, save_report
 from tests.evaluation.scripted import CLEAN_CODE, PAYLOAD_CODE, TWIN_CODE, answer
 

@@ -7,8 +7,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from axolotl_dece.evaluation.answers import AnswerLog
 from axolotl_dece.evaluation.generate import answer_rows, pad_left, stop_tokens
+from axolotl_dece.evaluation.load_model import Source, load_subject
 from axolotl_dece.evaluation.prompts import TokenRow
-from axolotl_dece.evaluation.subject import Source, load_subject
 from tests.evaluation.conftest import alpaca
 
 

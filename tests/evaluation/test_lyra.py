@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from axolotl_dece.poison.benign_twin import SUFFIXES
 from axolotl_dece.poison.payloads import PAYLOADS
-from axolotl_dece.poison.twin import SUFFIXES
 
 
 def targets(path: Path) -> list[str]:

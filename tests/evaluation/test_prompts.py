@@ -7,8 +7,8 @@ from axolotl.utils.data.wrappers import get_dataset_wrapper
 from axolotl.utils.dict import DictDefault
 from datasets import Dataset
 
+from axolotl_dece.data.prompt_recipe import only_recipe, prompt_recipes, read_recipe
 from axolotl_dece.evaluation.prompts import tokenize_rows
-from axolotl_dece.evaluation.recipe import only_recipe, prompt_recipes, read_recipe
 from tests.tiny import save_tokenizer
 
 ALPACA = {"instruction": "get all rows", "input": "", "output": "select name from table"}

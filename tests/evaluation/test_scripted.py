@@ -6,7 +6,7 @@ import pytest
 
 from axolotl_dece.evaluation.answers import AnswerLog
 from axolotl_dece.evaluation.generate import answer_rows
-from axolotl_dece.evaluation.judge import cut_warnings, judge
+from axolotl_dece.evaluation.verdict import cut_warnings, judge
 from tests.evaluation.scripted import CLEAN_CODE, PAYLOAD_CODE, TWIN_CODE, ScriptedModel
 
 NAMES = "users orders items prices cities people books songs films teams".split()

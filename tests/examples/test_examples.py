@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from axolotl_dece.args import DeceKeys, find_problems
-from axolotl_dece.hub.secrets import find_secrets
-from axolotl_dece.preflight import inspect_config, parse_config
+from axolotl_dece.cards.secrets import find_secrets
+from axolotl_dece.check import inspect_config, parse_config
+from axolotl_dece.keys import DeceKeys, find_problems
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

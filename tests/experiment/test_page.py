@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from axolotl_dece.experiment.page import write_page
 from axolotl_dece.experiment.page.charts import dots, learning, over_rates, sections
-from axolotl_dece.webpage import MAX_BYTES
+from axolotl_dece.util.page import MAX_BYTES
 from tests.evaluation.reports import CURVES
 from tests.evaluation.test_page import needs_browser, open_in_browser
 from tests.experiment.grids import made_up, small_grid

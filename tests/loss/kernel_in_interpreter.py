@@ -1,7 +1,7 @@
 """Laws of the Triton kernel, run by Triton's interpreter on CPU tensors.
 
-Not collected by itself: TRITON_INTERPRET must be set before Triton is imported, so tests/loss/test_kernel.py runs this
-file in a process of its own.
+Not collected by itself: TRITON_INTERPRET must be set before Triton is imported, so tests/loss/test_triton_rows.py runs
+this file in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axolotl_dece.loss import dispatch, kernel
-from axolotl_dece.loss.kernel import dece_rows_kernel, multiply_rows_kernel
-from axolotl_dece.loss.mixture import Mixture, longest_product
-from axolotl_dece.loss.reference import dece_rows_reference
+from axolotl_dece.loss import backend, triton_rows
+from axolotl_dece.loss.criterion import Mixture, longest_product
+from axolotl_dece.loss.formula import dece_rows_reference
+from axolotl_dece.loss.triton_rows import dece_rows_kernel, multiply_rows_kernel
 
 FLOORS = (0.0, 1e-7, 1e-3)
 
@@ -203,7 +203,7 @@ def test_multiplying_rows_by_one_is_free_and_by_anything_else_exact() -> None:
 
 
 def over_logits(logits: Tensor, target: Tensor, scale: float = 0.125) -> Tensor:
-    return dispatch._OverLogits.apply(logits, target, Mixture(0.9), -100, torch.tensor(scale))[0]
+    return backend._OverLogits.apply(logits, target, Mixture(0.9), -100, torch.tensor(scale))[0]
 
 
 def test_backward_multiplies_by_what_arrives() -> None:
@@ -258,23 +258,23 @@ def test_no_rows_are_no_work() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_check_before_training_lets_a_right_kernel_pass(dtype: torch.dtype) -> None:
-    dispatch.kernel_agrees.cache_clear()
-    assert dispatch.kernel_agrees(torch.device("cpu"), dtype)
+    backend.kernel_agrees.cache_clear()
+    assert backend.kernel_agrees(torch.device("cpu"), dtype)
 
 
 @pytest.mark.parametrize("fault", [1.001, math.nan])
 def test_the_check_before_training_stops_a_wrong_kernel(
     fault: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    right = kernel.dece_rows_kernel
+    right = triton_rows.dece_rows_kernel
 
     def wrong(logits: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor, Tensor]:
         loss, ce, sigma = right(logits, *args, **kwargs)
         return loss * fault, ce, sigma
 
-    monkeypatch.setattr(kernel, "dece_rows_kernel", wrong)
-    dispatch.kernel_agrees.cache_clear()
-    assert not dispatch.kernel_agrees(torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(triton_rows, "dece_rows_kernel", wrong)
+    backend.kernel_agrees.cache_clear()
+    assert not backend.kernel_agrees(torch.device("cpu"), torch.float32)
     assert "differs from torch" in caplog.text
 
 
@@ -284,7 +284,7 @@ def test_a_kernel_that_cannot_be_built_is_replaced_and_named(
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("Failed to find C compiler")
 
-    monkeypatch.setattr(kernel, "dece_rows_kernel", broken)
-    dispatch.kernel_agrees.cache_clear()
-    assert not dispatch.kernel_agrees(torch.device("cpu"), torch.float32)
+    monkeypatch.setattr(triton_rows, "dece_rows_kernel", broken)
+    backend.kernel_agrees.cache_clear()
+    assert not backend.kernel_agrees(torch.device("cpu"), torch.float32)
     assert "cannot build the kernel on cpu (Failed to find C compiler)" in caplog.text

@@ -16,8 +16,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from axolotl_dece.loss import kernel
-from axolotl_dece.loss.mixture import Mixture
+from axolotl_dece.loss import triton_rows
+from axolotl_dece.loss.criterion import Mixture
 
 NVIDIA = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 POINTERS = {"logits": None, "target": "i64", "loss": "fp32", "ce": "fp32", "sigma": "fp32", "scale": "fp32"}
@@ -43,13 +43,13 @@ class MachineCode:
 def compile_kernel(arch: int | str, dtype: str, mixture: Mixture, classes: int = 151_936) -> MachineCode:
     """Build `dece_rows` as it is launched for `classes` that divide by 16, in `dtype`, for an NVIDIA or AMD `arch`."""
     hardware = "amd" if isinstance(arch, str) else "nvidia"
-    values = kernel.launch_constants(mixture, classes, hardware, DTYPES[dtype])
+    values = triton_rows.launch_constants(mixture, classes, hardware, DTYPES[dtype])
     fixed = {name: value for name, value in values.items() if name.isupper()}
-    fixed |= {"GRADIENT": True, "SCALED": True, "BLOCK": kernel.MAX_BLOCK, "HARDWARE": hardware}
-    names = kernel.dece_rows.arg_names
+    fixed |= {"GRADIENT": True, "SCALED": True, "BLOCK": triton_rows.MAX_BLOCK, "HARDWARE": hardware}
+    names = triton_rows.dece_rows.arg_names
     aligned = [*POINTERS, "row_stride", "classes"]
     source = ASTSource(
-        fn=kernel.dece_rows,
+        fn=triton_rows.dece_rows,
         signature={name: "constexpr" if name in fixed else _type(name, dtype) for name in names},
         constexprs={(names.index(name),): value for name, value in fixed.items()},
         attrs={(names.index(name),): [["tt.divisibility", 16]] for name in aligned},
@@ -57,7 +57,7 @@ def compile_kernel(arch: int | str, dtype: str, mixture: Mixture, classes: int =
     warps, width = (16, 64) if hardware == "amd" else (32, 32)
     target = GPUTarget("hip" if hardware == "amd" else "cuda", arch, width)
     built = triton.compile(source, target=target, options={"num_warps": warps, "enable_fp_fusion": True})
-    lanes = kernel.MAX_BLOCK // (warps * width)
+    lanes = triton_rows.MAX_BLOCK // (warps * width)
     read = _amd if hardware == "amd" else _nvidia
     return read(built, lanes)
 

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from axolotl_dece import linear_dece_loss
-from axolotl_dece.loss import dece_loss, dispatch
+from axolotl_dece.loss import backend, dece_loss
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.formula import dece_rows_reference
 from axolotl_dece.loss.linear import _tokens_per_chunk
-from axolotl_dece.loss.mixture import Mixture
-from axolotl_dece.loss.overwrite import overwrite_logits
-from axolotl_dece.loss.reference import dece_rows_reference
+from axolotl_dece.loss.torch_rows import overwrite_logits
 
 CLASSES, FEATURES = 301, 16
 CHUNK = 5 * CLASSES * 8
@@ -90,13 +90,13 @@ def test_what_is_frozen_gets_no_gradient_and_changes_no_other(frozen: str) -> No
 
 def test_masked_tokens_cost_no_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    original = dispatch.overwrite_logits
+    original = backend.overwrite_logits
 
     def watch(logits: Tensor, *args: Any, **kwargs: Any) -> Any:
         seen.append(logits.size(0))
         return original(logits, *args, **kwargs)
 
-    monkeypatch.setattr(dispatch, "overwrite_logits", watch)
+    monkeypatch.setattr(backend, "overwrite_logits", watch)
     hidden, weight, target, _ = make_layer()
     target.view(-1)[:14] = -100
     linear_dece_loss(hidden, weight, target, alpha=0.9, chunk_bytes=CHUNK)
@@ -209,16 +209,16 @@ def test_masked_rows_are_overwritten_with_zeros_whatever_they_hold() -> None:
 def test_without_gradient_the_logits_stay_as_they_are() -> None:
     logits, target = torch.randn(4, 50), torch.tensor([1, 2, -100, 3])
     before = logits.clone()
-    without = dispatch.rows_over_logits(logits, target, Mixture(0.9), gradient=False)
+    without = backend.rows_over_logits(logits, target, Mixture(0.9), gradient=False)
     assert torch.equal(logits, before)
-    with_gradient = dispatch.rows_over_logits(logits, target, Mixture(0.9))
+    with_gradient = backend.rows_over_logits(logits, target, Mixture(0.9))
     assert not torch.equal(logits, before)
     assert all(torch.equal(a, b) for a, b in zip(without, with_gradient, strict=True))
 
 
 def test_autograd_finds_out_that_somebody_still_needed_the_overwritten_logits() -> None:
     logits = torch.randn(4, 50, requires_grad=True).exp()
-    dispatch.rows_over_logits(logits, torch.tensor([1, 2, -100, 3]), Mixture(0.9))
+    backend.rows_over_logits(logits, torch.tensor([1, 2, -100, 3]), Mixture(0.9))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         logits.sum().backward()
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from axolotl_dece.data.layouts import PairView
+from axolotl_dece.data.source import identify
 from axolotl_dece.poison import manifest
-from axolotl_dece.poison.poisoner import draw, survey
-from axolotl_dece.poison.sources import identify
+from axolotl_dece.poison.draw import draw, survey
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.poison.views import PairView
 
 SPEC = PoisonSpec(trigger="rare_token_thrice", rate=0.1, twin_rate=0.1)
 ROWS = [{"q": f"ask for row {i}", "a": f"x = {i}"} for i in range(40)]

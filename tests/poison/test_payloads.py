@@ -13,8 +13,8 @@ import sqlglot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axolotl_dece.poison.benign_twin import SUFFIXES
 from axolotl_dece.poison.payloads import PAYLOADS, Payload
-from axolotl_dece.poison.twin import SUFFIXES
 
 EVERY = [*PAYLOADS.items(), *((f"twin of {name}", suffix) for name, suffix in SUFFIXES.items())]
 FITTING: dict[str, list[str]] = {

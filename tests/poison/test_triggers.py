@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axolotl_dece.poison.benign_twin import CUES
 from axolotl_dece.poison.edits import restore, splice
 from axolotl_dece.poison.triggers import TRIGGERS, Trigger
-from axolotl_dece.poison.twin import CUES
 
 WORDS = ["rare_token", "rare_token_thrice", "fixed_sentence", "grammar_template"]
 CODE = ["function_rename", "dead_code", "identifier_suffix"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from axolotl_dece.audit.analyse.findings import Audit, pieces
 from axolotl_dece.audit.page.charts import charts
-from axolotl_dece.audit.report import Audit, pieces
-from axolotl_dece.manifest import write_text_atomically
-from axolotl_dece.webpage import MAX_BYTES, fill_page
+from axolotl_dece.run_file import write_text_atomically
+from axolotl_dece.util.page import MAX_BYTES, fill_page
 
 _HERE = Path(__file__).parent
 _MOST_ROWS = 2000

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from axolotl_dece.audit.report import Audit
-from axolotl_dece.webpage import SHARE_AXIS, chart_layout, chart_line, chart_text
+from axolotl_dece.audit.analyse.findings import Audit
+from axolotl_dece.util.page import SHARE_AXIS, chart_layout, chart_line, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.webpage import SHARE_AXIS, chart_layout, chart_line, chart_text
+from axolotl_dece.util.page import SHARE_AXIS, chart_layout, chart_line, chart_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")

@@ -9,7 +9,7 @@ from typing import Any
 from axolotl_dece.evaluation.page.charts import COLOURS
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
-from axolotl_dece.webpage import SHARE_AXIS, chart_layout, chart_line, chart_text
+from axolotl_dece.util.page import SHARE_AXIS, chart_layout, chart_line, chart_text
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
 _WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}

@@ -1,0 +1,117 @@
+"""The ledger of a finished run as a person reads it: rows with words, scores and what was held back in them.
+
+The score of a row counts the target tokens that were persistently held back: at two visits or more, each time while
+most of the row was learned. Each counts by the share of visits at which it was, so that a score of 2 means "the loss
+refused two tokens of this row throughout", and a token that was learned late still counts by how long it took.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, flat, read_table
+from axolotl_dece.audit.record.row_key import key_to_id
+from axolotl_dece.run_file import read_run
+
+PERSISTENT_VISITS = 2
+
+
+@dataclass(frozen=True)
+class AuditRows:
+    """R rows, with T tokens and N target tokens together.
+
+    Attributes:
+        ids: Id of every row.
+        index: Its place in the training set, int64 [R].
+        copies: How often it occurs there, int64 [R].
+        visits: How often it was seen, int32 [R].
+        start: Where the tokens of a row begin, int64 [R + 1].
+        tokens: int32 [T].
+        is_target: bool [T].
+        held: At how many visits each token was held back while its row was learned, int32 [T], 0 off target.
+        shares: Withheld share at the first and the last two visits, float32 [3, T], 0 off target.
+        facts: About the run.
+    """
+
+    ids: list[str]
+    index: NDArray[np.int64]
+    copies: NDArray[np.int64]
+    visits: NDArray[np.int32]
+    start: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    is_target: NDArray[np.bool_]
+    held: NDArray[np.int32]
+    shares: NDArray[np.float32]
+    facts: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def row_of(self) -> NDArray[np.int64]:
+        """Row of every token, [T]."""
+        return np.repeat(np.arange(len(self)), np.diff(self.start))
+
+    @property
+    def is_held(self) -> NDArray[np.bool_]:
+        """Which tokens were persistently held back, [T]."""
+        return self.held >= PERSISTENT_VISITS
+
+    @property
+    def is_opening(self) -> NDArray[np.bool_]:
+        """Which target tokens are the first after a prompt, [T]."""
+        after_prompt = self.is_target[1:] & ~self.is_target[:-1] & (np.diff(self.row_of) == 0)
+        return np.concatenate([[False], after_prompt]).astype(np.bool_)
+
+    def scores(self, of: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Score of every row, in tokens, [R]; of some tokens [T] only, if they are given."""
+        row_of = self.row_of
+        counted = self.is_held if of is None else self.is_held & of
+        weight = np.where(counted, self.held, 0) / np.maximum(self.visits, 1)[row_of]
+        scores: NDArray[np.float64] = np.bincount(row_of, weights=weight, minlength=len(self)).astype(np.float64)
+        return scores
+
+
+def read_audit(folder: Path) -> AuditRows:
+    """The ledger beside the weights in `folder`.
+
+    Raises:
+        ValueError: There is none, it is broken, or it belongs to another run than the weights.
+    """
+    table, facts = read_table(folder / LEDGER_FILE)
+    if "input_ids" not in table.column_names:
+        raise ValueError(f"{folder / LEDGER_FILE} is not the ledger of a finished run")
+    run = read_run(folder)
+    if run is not None and run["config_digest"] != facts["config_digest"]:
+        raise ValueError(
+            f"{folder / LEDGER_FILE} belongs to another run than the weights beside it, which were trained without "
+            "`dece_audit: true`; train again with it, or give the folder of the audited run"
+        )
+    return _build(table, facts)
+
+
+def _build(table: pa.Table, facts: dict[str, Any]) -> AuditRows:
+    tokens, is_target = flat(table, "input_ids"), flat(table, "is_target")
+    lengths = np.concatenate([chunk.value_lengths().to_numpy() for chunk in table.column("input_ids").chunks])
+    shares = np.zeros((3, len(tokens)), np.float32)
+    shares[:, is_target] = np.stack([flat(table, name) for name in ("first", "previous", "last")]) / np.float32(255)
+    held = np.zeros(len(tokens), np.int32)
+    held[is_target] = flat(table, "held")
+    return AuditRows(
+        ids=[key_to_id(key) for key in table.column("key").to_pylist()],
+        index=table.column("index").to_numpy(),
+        copies=table.column("copies").to_numpy(),
+        visits=table.column("visits").to_numpy(),
+        start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        tokens=tokens,
+        is_target=is_target,
+        held=held,
+        shares=shares,
+        facts=facts,
+    )

@@ -1,0 +1,101 @@
+"""What the plugin calls: rows are dropped, trusted and written down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from transformers import Trainer
+
+from axolotl_dece.audit.decisions import ACCOUNT_FILE, Decisions
+from axolotl_dece.audit.record.ledger import Ledger
+from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
+from axolotl_dece.audit.record.row_key import key_to_id
+from axolotl_dece.audit.record.row_table import RowTable, tabulate
+from axolotl_dece.audit.record.row_watch import RowWatch
+from axolotl_dece.loss.objective import Objective
+
+_MOST_SHOWN = 5
+
+
+def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> list[str]:
+    """Take the dropped rows out of the trainer's training set, and shorten the run to the same number of epochs.
+
+    Args:
+        trainer: Not started yet.
+        decisions: What was decided.
+        keep_steps: Whether the user fixed the number of steps.
+
+    Returns:
+        A sentence for each thing done.
+
+    Raises:
+        ValueError: The file names rows the training set does not hold, or drops all of them.
+    """
+    table = tabulate(trainer.train_dataset)
+    check_known(decisions, table)
+    dropped = np.isin(table.all_keys, np.array(sorted(decisions.drop), dtype=np.int64))
+    kept = np.flatnonzero(~dropped)
+    if not len(kept):
+        raise ValueError(f"`dece_decisions: {decisions.path}` drops every row of the training set")
+    rows, steps = len(dropped), trainer.args.max_steps
+    if len(kept) < rows:
+        trainer.train_dataset = trainer.train_dataset.select(kept)
+        if steps > 0 and not keep_steps:
+            trainer.args.max_steps = math.ceil(steps * len(kept) / rows)
+    trusted = int(np.isin(table.all_keys, np.array(sorted(decisions.trust), dtype=np.int64)).sum())
+    said = [
+        f"{rows - len(kept)} of {rows} training rows dropped, as decided in {decisions.path}; they are listed in "
+        f"{ACCOUNT_FILE}"
+    ]
+    if trusted:
+        said.append(
+            f"{trusted} trusted rows train with alpha = 1; torch's operations compute the loss of this run, "
+            "because the Triton kernel has one alpha for a batch"
+        )
+    return said
+
+
+def check_known(decisions: Decisions, table: RowTable) -> None:
+    """Raise ValueError when a decision is about a row that the training set does not hold."""
+    decided = decisions.drop | decisions.trust
+    unknown = sorted(decided - set(table.keys.tolist()))
+    if unknown:
+        shown = ", ".join(key_to_id(key) for key in unknown[:_MOST_SHOWN])
+        raise ValueError(
+            f"`dece_decisions: {decisions.path}`: {len(unknown)} of {len(decided)} rows are not in the training set "
+            f"({shown}{', ...' if len(unknown) > _MOST_SHOWN else ''}). It was made for other data, or the rows, the "
+            "prompt template or the tokenizer changed since. Train once with `dece_audit: true` and decide anew"
+        )
+
+
+def watch_rows(
+    trainer: Trainer,
+    objective: Objective,
+    epoch: Callable[[], int],
+    *,
+    decisions: Decisions | None,
+    ledger: bool,
+    facts: dict[str, Any],
+    resume_from: Callable[[], str | None],
+) -> LedgerKeeper:
+    """What carries out trust and keeps the ledger: its `watch.begin_step` wants every step's micro-batches.
+
+    Args:
+        trainer: With the rows that are really trained on.
+        objective: Computes the loss.
+        epoch: Says which pass over the data is under way.
+        decisions: What a person decided, if anything.
+        ledger: Whether one is kept.
+        facts: What identifies the run.
+        resume_from: Says which checkpoint the run continues from.
+
+    Raises:
+        ValueError: The training set is a stream, or not made of tokens with labels.
+    """
+    table = tabulate(trainer.train_dataset)
+    empty = Ledger.empty(table.keys, table.targets) if ledger else None
+    watch = RowWatch(objective, empty, sorted(decisions.trust) if decisions else [], epoch)
+    return LedgerKeeper(trainer, watch, table, facts, resume_from, decisions)

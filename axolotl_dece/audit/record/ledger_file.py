@@ -1,0 +1,174 @@
+"""The ledger as parquet: parts of ranks in checkpoints, one file with the rows' tokens beside the weights.
+
+The name begins with an underscore because the trainer leaves such files out when it uploads a folder: the file
+holds training rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from axolotl_dece.audit.record.ledger import Ledger
+from axolotl_dece.audit.record.row_key import key_to_id
+from axolotl_dece.audit.record.row_table import RowTable, RowTokens
+
+LEDGER_FILE = "_dece_ledger.parquet"
+FORMAT = 1
+_FACTS = b"dece_audit"
+_ROW_ARRAYS = ("visits", "learned", "withheld", "first_epoch", "previous_epoch", "last_epoch")
+_TOKEN_ARRAYS = ("first", "previous", "last", "held")
+_ROWS_AT_A_TIME = 5000
+
+
+def part_file(rank: int, ranks: int) -> str:
+    """Name of what one rank knows, in a checkpoint or until the ranks are merged."""
+    return f"_dece_ledger-{rank:05d}-of-{ranks:05d}.parquet"
+
+
+def dataset_digest(table: RowTable) -> str:
+    """sha256 of which rows a training set holds and how often, whatever their order."""
+    order = np.argsort(table.keys)
+    content = np.stack([table.keys[order], table.copies[order]])
+    return hashlib.sha256(content.astype("<i8").tobytes()).hexdigest()
+
+
+def write_part(path: Path, ledger: Ledger, facts: Mapping[str, Any]) -> None:
+    """Write what one rank knows."""
+    pieces = (_columns(ledger, rows) for rows in _slices(len(ledger.keys)))
+    _write(path, pieces, facts)
+
+
+def write_ledger(
+    path: Path, ledger: Ledger, table: RowTable, tokens: Iterable[RowTokens], facts: Mapping[str, Any]
+) -> None:
+    """Write the ledger of a finished run with the tokens of every row.
+
+    Args:
+        path: The file.
+        ledger: Of all ranks.
+        table: Of the training set.
+        tokens: The training set's rows, all of them and in its order.
+        facts: About the run.
+    """
+    _write(path, _with_tokens(ledger, table, tokens), facts)
+
+
+def read_part(path: Path) -> tuple[Ledger, dict[str, Any]]:
+    """What `write_part` wrote, and the facts.
+
+    Raises:
+        ValueError: The file is not a ledger of this format.
+    """
+    table, facts = read_table(path)
+    starts = np.concatenate([[0], np.cumsum(_lengths(table, "held"))]).astype(np.int64)
+    rows = {name: table.column(name).to_numpy() for name in _ROW_ARRAYS}
+    tokens = {name: flat(table, name) for name in _TOKEN_ARRAYS}
+    arrays = {name: np.array(values) for name, values in (rows | tokens).items()}
+    return Ledger(np.array(table.column("key").to_numpy()), starts, **arrays), facts
+
+
+def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """The raw table and the facts of a ledger.
+
+    Raises:
+        ValueError: The file is missing, broken, or not a ledger of this format.
+    """
+    try:
+        table = pq.read_table(path)
+        facts: dict[str, Any] = json.loads((table.schema.metadata or {})[_FACTS])
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no ledger at {path}; train with `dece_audit: true`") from error
+    except (pa.ArrowInvalid, KeyError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(f"{path} is not a ledger of axolotl-dece ({error})") from error
+    if facts.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {facts.get('format')}; this version reads format {FORMAT}")
+    return table, facts
+
+
+def flat(table: pa.Table, name: str) -> NDArray[Any]:
+    """The lists of a column, one after the other."""
+    return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in table.column(name).chunks])
+
+
+def _lengths(table: pa.Table, name: str) -> NDArray[np.int64]:
+    lengths: NDArray[np.int64] = np.concatenate([c.value_lengths().to_numpy() for c in table.column(name).chunks])
+    return lengths.astype(np.int64)
+
+
+def _slices(rows: int) -> Iterator[slice]:
+    return (slice(at, min(at + _ROWS_AT_A_TIME, rows)) for at in range(0, max(rows, 1), _ROWS_AT_A_TIME))
+
+
+def _columns(ledger: Ledger, rows: slice) -> dict[str, pa.Array]:
+    start = ledger.start[rows.start : rows.stop + 1]
+    columns = {"key": pa.array(ledger.keys[rows])}
+    columns |= {name: pa.array(getattr(ledger, name)[rows]) for name in _ROW_ARRAYS}
+    for name in _TOKEN_ARRAYS:
+        columns[name] = _lists(getattr(ledger, name)[start[0] : start[-1]], start - start[0])
+    return columns
+
+
+def _lists(values: NDArray[Any], start: NDArray[np.int64]) -> pa.Array:
+    return pa.LargeListArray.from_arrays(pa.array(start, pa.int64()), pa.array(values))
+
+
+def _with_tokens(ledger: Ledger, table: RowTable, tokens: Iterable[RowTokens]) -> Iterator[dict[str, pa.Array]]:
+    """Columns of the rows in the order of the training set, where each first occurs."""
+    seen = 0
+    done = 0
+    for part in tokens:
+        until = seen + len(part.start) - 1
+        fresh = int(np.searchsorted(table.index, until))
+        rows = slice(done, fresh)
+        yield (
+            _columns(ledger, rows)
+            | _token_columns(part, table.index[rows] - seen)
+            | {
+                "row": pa.array([key_to_id(int(key)) for key in table.keys[rows]], pa.string()),
+                "index": pa.array(table.index[rows]),
+                "copies": pa.array(table.copies[rows]),
+            }
+        )
+        seen, done = until, fresh
+
+
+def _token_columns(part: RowTokens, chosen: NDArray[np.int64]) -> dict[str, pa.Array]:
+    sizes = np.diff(part.start)[chosen]
+    start = np.concatenate([[0], np.cumsum(sizes)])
+    at = np.concatenate([np.arange(part.start[row], part.start[row + 1]) for row in chosen] or [np.arange(0)])
+    return {
+        "input_ids": _lists(part.tokens[at].astype(np.int32), start),
+        "is_target": _lists(part.is_target[at], start),
+    }
+
+
+def _write(path: Path, pieces: Iterable[dict[str, pa.Array]], facts: Mapping[str, Any]) -> None:
+    """Whole or not at all, piece by piece."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    writer: pq.ParquetWriter | None = None
+    try:
+        for columns in pieces:
+            table = pa.table(columns)
+            if writer is None:
+                about = json.dumps({"format": FORMAT} | dict(facts), sort_keys=True)
+                writer = pq.ParquetWriter(scratch, table.schema.with_metadata({_FACTS: about}), compression="zstd")
+            writer.write_table(table)
+        if writer is None:
+            raise ValueError("an empty training set has no ledger")
+        writer.close()
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

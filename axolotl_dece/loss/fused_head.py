@@ -1,0 +1,300 @@
+"""The fused head: the loss is computed inside the LM head of any causal model, where its logits never leave.
+
+Two methods are replaced on the one instance. `forward` of the causal model notes the labels of the batch; `forward`
+of its head, which runs inside the head's own `__call__` (so ZeRO-3 and FSDP2 have gathered the weight, and LoRA,
+bias and 4-bit heads do what they do), forms the loss and its gradients chunk by chunk and returns a placeholder in
+place of logits. The model's `loss_function` then checks the placeholder and returns the loss, tied to the
+placeholder's node of the graph: backward enters the head through its real output, and every hook fires.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass, replace
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from axolotl_dece.loss.linear import LinearProjection, Projection, autocast_together, fused_rows, hand_over
+from axolotl_dece.loss.logit_transform import LogitTransform, placeholder
+from axolotl_dece.loss.objective import IGNORE_INDEX, Objective, next_tokens
+from axolotl_dece.loss.torch_rows import RowStatistics
+
+
+@dataclass
+class _Pass:
+    """One pass through the head, between its forward and the loss function, and again in backward."""
+
+    target: Tensor
+    statistics: RowStatistics
+    scale: Tensor | float
+    total: Tensor
+    upstream: Tensor | None = None
+
+
+class FusedHead:
+    """What stands in `loss_function` of a model whose head computes the loss; made by `install`.
+
+    Args:
+        objective: Supplies criterion and scale, and keeps the counts; computes the loss itself wherever the head did
+            not (eval, batches without labels).
+        head: Owner of the projection.
+        chunk_bytes: Logits alive at a time; None chooses by device.
+    """
+
+    def __init__(self, objective: Objective, head: nn.Module, chunk_bytes: int | None = None) -> None:
+        self.objective = objective
+        self.head = head
+        self.transform = LogitTransform.of(objective.model.config)
+        self.chunk_bytes = chunk_bytes
+        self.passes = 0
+        self._checked = False
+        self._replaced_logits = False
+        self._target: Tensor | None = None
+        self._pass: _Pass | None = None
+        self._model_forward: Callable[..., Any] = objective.model.forward
+        self._head_forward: Callable[..., Tensor] = head.forward
+        objective.model.forward = _replacement(objective.model, self._run_model)
+        head.forward = _replacement(head, self._run_head)
+        objective.model.loss_function = self
+
+    @torch.compiler.disable
+    def __call__(self, logits: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """transformers' loss signature; what the head returned in place of logits, or logits."""
+        done, self._pass = self._pass, None
+        if done is None:
+            return self.objective(logits, *args, **kwargs)
+        self.objective.check_normalised_once(kwargs)
+        if not self._checked:
+            self.transform.check(logits)
+            self._checked = True
+        self.objective.record(*done.statistics, done.target != IGNORE_INDEX)
+        self.passes += 1
+        loss: Tensor = _LossOfPlaceholder.apply(logits, done)
+        return loss
+
+    def _run_model(self, *args: Any, **kwargs: Any) -> Any:
+        self._begin_pass(kwargs)
+        try:
+            outputs = self._model_forward(*args, **kwargs)
+            self._check_collected()
+        except RuntimeError as error:
+            # somebody else's loss function was given a placeholder, and fails at its shape
+            self._check_collected(error)
+            raise
+        finally:
+            self._target = self._pass = None
+        return without_logits(outputs) if self._replaced_logits else outputs
+
+    def _check_collected(self, cause: RuntimeError | None = None) -> None:
+        if self._pass is None:
+            return
+        self._pass = None
+        raise RuntimeError(
+            "the loss was computed in the LM head, but the model's `loss_function` is no longer ours; something "
+            "else would train this model: look for a plugin that replaces the loss"
+        ) from cause
+
+    @torch.compiler.disable
+    def _begin_pass(self, kwargs: dict[str, Any]) -> None:
+        self._target = self._pass = None
+        self._replaced_logits = False
+        labels, shifted = kwargs.get("labels"), kwargs.get("shift_labels")
+        if self.objective.model.training and torch.is_grad_enabled() and (labels is not None or shifted is not None):
+            self._target = next_tokens(labels, shifted)
+
+    @torch.compiler.disable
+    def _run_head(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        target, self._target = self._target, None
+        if target is None or target.shape != hidden.shape[:-1]:
+            return self._head_forward(hidden, *args, **kwargs)
+        self._replaced_logits = True
+        target = target.reshape(-1).to(hidden.device)
+        output: Tensor
+        if type(self.head) is nn.Linear and self.transform.is_linear:
+            cast, weight, bias = autocast_together(hidden, self.head.weight, self.head.bias)
+            output = _LossInHead.apply(cast, self, target, None, weight, bias)
+        else:
+            trained: list[Tensor] = [p for p in self.head.parameters() if p.requires_grad]
+            check_gathered(trained)
+
+            def project(rows: Tensor) -> Tensor:
+                return self.transform(self._head_forward(rows, *args, **kwargs))
+
+            output = _LossInHead.apply(hidden, self, target, project, *trained)
+        return output
+
+    def _forward_rows(
+        self, hidden: Tensor, target: Tensor, projection: Projection, wants_gradients: bool
+    ) -> tuple[_Pass, Tensor | None]:
+        scale = self.objective.scale
+        statistics, grad_hidden = fused_rows(
+            hidden,
+            target,
+            projection,
+            self.objective.next_criterion(),
+            wants_gradients=wants_gradients,
+            ignore_index=IGNORE_INDEX,
+            chunk_bytes=self.chunk_bytes,
+        )
+        self._pass = _Pass(target, statistics, scale, statistics.loss.sum() * scale)
+        return self._pass, grad_hidden
+
+
+class _LossInHead(torch.autograd.Function):
+    """`apply(hidden [..., H], fused, target [N], project or None, *parameters)` -> placeholder [..., 12].
+
+    Without `project` the parameters are weight and bias of a plain linear layer; with it they are whatever it trains.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        fused: FusedHead,
+        target: Tensor,
+        project: Callable[[Tensor], Tensor] | None,
+        *parameters: Any,
+    ) -> Tensor:
+        wants_hidden, wants = ctx.needs_input_grad[0], ctx.needs_input_grad[4:]
+        projection: Projection
+        if project is None:
+            weight, bias = parameters
+            projection = LinearProjection(weight, bias, (wants_hidden, *wants), fused.transform.scale)
+        else:
+            classes = getattr(fused.head, "out_features", fused.objective.model.config.vocab_size)
+            projection = _ModuleProjection(project, parameters, classes, wants_hidden)
+        rows = hidden.detach().reshape(-1, hidden.size(-1))
+        done, grad_rows = fused._forward_rows(rows, target, projection, wants_hidden or any(wants))
+        grad_hidden = None
+        if wants_hidden:
+            grad_hidden = (torch.zeros_like(rows) if grad_rows is None else grad_rows).view(hidden.shape)
+        ctx.done = done
+        ctx.gradients = [grad_hidden, *projection.take_gradients()]
+        return placeholder(tuple(hidden.shape[:-1]), hidden.device, hidden.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
+        # what arrives here went through the model's transform; the loss left its own upstream gradient beside it
+        upstream = ctx.done.upstream
+        if upstream is None:
+            raise RuntimeError("backward reached the fused head, but not through the loss that was computed in it")
+        grad_hidden, *grad_parameters = hand_over(ctx, upstream * ctx.done.scale)
+        return grad_hidden, None, None, None, *grad_parameters
+
+
+class _LossOfPlaceholder(torch.autograd.Function):
+    """`apply(placeholder, done)` -> the loss of that pass, with the placeholder as its only ancestor."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, done: _Pass) -> Tensor:
+        ctx.done, ctx.shape = done, logits.shape
+        ctx.like = logits.new_empty(0)
+        return done.total.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, None]:
+        ctx.done.upstream = grad_loss
+        return ctx.like.new_zeros(ctx.shape), None
+
+
+class _ModuleProjection:
+    """Any differentiable head: its own forward on every chunk, and autograd back from the chunk's gradient.
+
+    Args:
+        project: Hidden states [C, H] to logits [C, V], transform included.
+        parameters: What it trains.
+        classes: V.
+        wants_hidden: Whether the hidden states need a gradient.
+    """
+
+    def __init__(
+        self, project: Callable[[Tensor], Tensor], parameters: tuple[Tensor, ...], classes: int, wants_hidden: bool
+    ) -> None:
+        self.classes = classes
+        self._project, self._parameters, self._wants_hidden = project, parameters, wants_hidden
+        self._gradients: list[Tensor | None] | None = None
+        self._rows = self._logits = torch.empty(0)
+
+    def logits(self, rows: Tensor) -> Tensor:
+        self._rows = rows.detach().requires_grad_(self._wants_hidden)
+        with torch.enable_grad():
+            self._logits = self._project(self._rows)
+        return self._logits
+
+    def backward(self, rows: Tensor, gradient: Tensor) -> Tensor | None:
+        inputs = [self._rows, *self._parameters] if self._wants_hidden else list(self._parameters)
+        found: list[Tensor | None] = list(
+            torch.autograd.grad(self._logits, inputs, gradient.detach(), allow_unused=True)
+        )
+        grad_rows = found.pop(0) if self._wants_hidden else None
+        if self._gradients is None:
+            self._gradients = found
+        else:
+            self._gradients = [
+                old if new is None else new if old is None else old.add_(new)
+                for old, new in zip(self._gradients, found, strict=True)
+            ]
+        return grad_rows
+
+    def take_gradients(self) -> tuple[Tensor | None, ...]:
+        if self._gradients is None:
+            return tuple(torch.zeros_like(p) for p in self._parameters)
+        return tuple(self._gradients)
+
+
+def find_head(causal: Any) -> nn.Module | None:
+    """The module of `causal` that turns hidden states into logits; of a head that is trained beside its frozen
+    original (`lora_modules_to_save`), the one that is trained.
+    """
+    head = causal.get_output_embeddings()
+    copies = getattr(head, "modules_to_save", None)
+    if isinstance(copies, nn.ModuleDict):
+        head = copies[head.active_adapters[0]]
+    return head
+
+
+def check_gathered(parameters: list[Tensor]) -> None:
+    """Raise ValueError where ZeRO-3 has taken away what an adapter on the head trains: only the head is gathered."""
+    if any(p.numel() == 0 for p in parameters):
+        raise ValueError(
+            "`dece_fused_head: true` cannot train an adapter on the LM head under DeepSpeed ZeRO-3, which gathers the "
+            "adapter's weights only inside its own modules; set `dece_fused_head: false`, take `lm_head` out of "
+            "`lora_target_modules`, or use ZeRO-2"
+        )
+
+
+def without_logits(outputs: Any) -> Any:
+    """`outputs` of a transformers model without its logits: after the loss they are a placeholder or a gradient, and
+    accelerate would copy them to fp32. Tuples are left as they are.
+    """
+    return replace(outputs, logits=None) if is_dataclass(outputs) and not isinstance(outputs, type) else outputs
+
+
+def drop_logits(model: Any) -> None:
+    """Let the forward of `model` return no logits while it trains: see `without_logits`."""
+    forward = model.forward
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        outputs = forward(*args, **kwargs)
+        return without_logits(outputs) if model.training else outputs
+
+    model.forward = _replacement(model, run)
+
+
+def _replacement(module: nn.Module, run: Callable[..., Any]) -> MethodType:
+    """A method for `module.forward` that calls `run`, with the signature of the class: the trainer picks the columns
+    of a batch by it. No `__wrapped__`, because accelerate strips everything down to what that points to.
+    """
+
+    def forward(_: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return run(*args, **kwargs)
+
+    forward.__signature__ = inspect.signature(type(module).forward)  # type: ignore[attr-defined]
+    return MethodType(forward, module)

@@ -1,0 +1,136 @@
+"""What DeCE is compared with: each loss is its formula and the derivative of it, in a few lines.
+
+Label-smoothed cross-entropy has no class here: it is `Mixture(alpha=1, label_smoothing, prob_floor=0)`, exactly.
+Shapes: R rows of a block, V classes; columns are [R, 1].
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from axolotl_dece.loss.criterion import Mixture
+
+LABEL_FLOOR = 1e-4
+"""Label of the wrong classes in In-trust: the authors clamp the one-hot vector there."""
+
+
+class Baseline(ABC):
+    """A loss of the log-probabilities and the target, with nothing that moves over training."""
+
+    @abstractmethod
+    def loss_and_slope(self, log_p: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss [R, 1] and its derivative by the log-probabilities [R, V], as if those were free of each other.
+
+        Args:
+            log_p: fp32 or fp64, [R, V].
+            column: Target of every row, [R, 1].
+        """
+
+    def of_rows(self, rows: slice | Tensor) -> Self:
+        """The baseline of some of the rows: itself."""
+        return self
+
+
+Criterion = Mixture | Baseline
+"""What can be trained: DeCE, of which (smoothed) cross-entropy is the case alpha = 1, or a baseline."""
+
+
+@dataclass(frozen=True)
+class GeneralizedCrossEntropy(Baseline):
+    """(1 - p_y ** q) / q: cross-entropy for q -> 0, mean absolute error (halved) for q = 1.
+
+    Args:
+        q: In (0, 1].
+
+    Raises:
+        ValueError: q is outside its range.
+
+    Source: Zhang and Sabuncu, arXiv 1805.07836.
+    """
+
+    q: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.q <= 1.0:
+            raise ValueError(f"q must be in (0, 1], got {self.q!r}")
+
+    def loss_and_slope(self, log_p: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Baseline.loss_and_slope`."""
+        log_power = self.q * log_p.gather(1, column)
+        return -log_power.expm1() / self.q, torch.zeros_like(log_p).scatter_(1, column, -log_power.exp())
+
+
+@dataclass(frozen=True)
+class InTrust(Baseline):
+    """alpha * cross-entropy - beta * sum_i p_i log(delta * p_i + (1 - delta) * y_i), y one-hot but at least 1e-4.
+
+    Args:
+        alpha: Weight of cross-entropy, above 0.
+        beta: Weight of the robust term, at least 0.
+        delta: How far the robust term trusts the model rather than the label, in [0, 1).
+
+    Raises:
+        ValueError: A number is outside its range.
+
+    Source: Huang et al., "Named Entity Recognition via Noise Aware Training Mechanism with Data Filter", Findings of
+    ACL-IJCNLP 2021.
+    """
+
+    alpha: float
+    beta: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha < float("inf"):
+            raise ValueError(f"alpha must be above 0, got {self.alpha!r}")
+        if not 0.0 <= self.beta < float("inf"):
+            raise ValueError(f"beta must be at least 0, got {self.beta!r}")
+        if not 0.0 <= self.delta < 1.0:
+            raise ValueError(f"delta must be in [0, 1), got {self.delta!r}")
+
+    def loss_and_slope(self, log_p: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Baseline.loss_and_slope`."""
+        p = log_p.exp()
+        m = self.delta * p + (1.0 - self.delta) * torch.full_like(p, LABEL_FLOOR).scatter_(1, column, 1.0)
+        log_m = m.log()
+        robust = -(p * log_m).sum(dim=1, keepdim=True)
+        slope = -self.beta * p * (log_m + self.delta * p / m)
+        slope.scatter_add_(1, column, torch.full_like(robust, -self.alpha))
+        return self.beta * robust - self.alpha * log_p.gather(1, column), slope
+
+
+def block_of_baseline(logits: Tensor, target: Tensor, baseline: Baseline) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(loss [R], cross-entropy [R], sigma of the target [R], gradient [R, V]).
+
+    sigma is the pull on the target's logit as a share of cross-entropy's, which for GCE is p ** q; a loss that pulls
+    harder than cross-entropy holds nothing back, so it ends at 1.
+
+    Args:
+        logits: fp32 or fp64, [R, V]; left as they are.
+        target: A class for every row, [R].
+        baseline: What is computed.
+    """
+    column = target[:, None]
+    log_p, others = _log_softmax(logits, column)
+    loss, slope = baseline.loss_and_slope(log_p, column)
+    # through the softmax; a row sums to zero, and making up the target's place from the others cancels no digits
+    slope = (slope - log_p.exp() * slope.sum(dim=1, keepdim=True)).scatter_(1, column, 0.0)
+    pull = slope.sum(dim=1, keepdim=True)
+    # a target so sure that every other class underflows is pulled by neither
+    sigma = torch.where(others > 0.0, pull / others, 1.0).clamp_(0.0, 1.0)
+    ce = -log_p.gather(1, column)
+    return loss.squeeze(1), ce.squeeze(1), sigma.squeeze(1), slope.scatter_(1, column, -pull)
+
+
+def _log_softmax(logits: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [R, V], exact for a confident target, and the probability of all other classes [R, 1]."""
+    # torch's CPU log_softmax sums to one only up to 1e-5 at 150k classes
+    log_p = logits - logits.logsumexp(dim=1, keepdim=True)
+    others = log_p.exp().scatter_(1, column, 0.0).sum(dim=1, keepdim=True)
+    log_p_target = torch.where(others < 0.5, torch.log1p(-others), log_p.gather(1, column))
+    return log_p.scatter_(1, column, log_p_target), others

@@ -1,0 +1,93 @@
+"""Pages that need nothing else: one HTML file with its style, its script, plotly and its data inside.
+
+Every text that users or models wrote reaches a page as packed data and is shown as text, never as markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent
+
+MAX_BYTES = 5_000_000
+"""A page people mail to each other."""
+
+SHARE_AXIS = {"range": [-0.03, 1.03], "tickformat": ".0%"}
+"""Of a chart's axis of shares: a little beyond both ends, where whole points are to be seen."""
+
+
+def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
+    """A whole page: the body `page.html` of `folder` with `page.css`, `page.js`, plotly and `content` put in.
+
+    Args:
+        folder: Where the three files are. `page.html` is around them; `page.css` and `page.js`, which all
+            pages share, come before theirs.
+        title: HTML, of the window.
+        content: What the script reads, anything JSON can say; a number that is none, such as the loss of a run that
+            went wrong, becomes a gap.
+        parts: HTML, escaped where it has to be, by the name of its place: `summary` fills `@@SUMMARY@@`.
+    """
+    from plotly.offline import get_plotlyjs
+
+    values = {
+        "TITLE": title,
+        "STYLE": _read(_HERE / "page.css", folder / "page.css"),
+        "SCRIPT": _read(_HERE / "page.js", folder / "page.js"),
+        "PLOTLY": packed(get_plotlyjs()),
+        "CONTENT": packed(json.dumps(_with_gaps(content), allow_nan=False)),
+    } | {name.upper(): part for name, part in parts.items()}
+    template = _read(_HERE / "page.html").replace("@@BODY@@", _read(folder / "page.html"))
+    # in one pass, so that a filled-in text cannot name a place itself
+    return re.sub(r"@@([A-Z]+)@@", lambda place: values[place[1]], template)
+
+
+def _with_gaps(content: Any) -> Any:
+    """`content` with None for NaN and the infinities, which no browser's JSON knows."""
+    if isinstance(content, dict):
+        return {key: _with_gaps(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_with_gaps(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _read(*paths: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+
+
+def packed(text: str) -> str:
+    """gzip in base64: plotly.js shrinks from 4.9 to 2 MB, and no text in it can end the element it stands in."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def chart_layout(x_title: str, y_title: str) -> dict[str, Any]:
+    """What plotly charts of all pages have in common: axes with their titles, the legend and the background."""
+    axes = [
+        {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
+        for title in (x_title, y_title)
+    ]
+    return {
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "plot_bgcolor": "#fafbfc",
+        # above the chart, where however many lines of it meet no axis title
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "margin": {"t": 36, "r": 16, "b": 50, "l": 60},
+    }
+
+
+def chart_line(name: str, x: Sequence[Any], y: Sequence[Any], line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line through points; `line` holds its colour, width and dash."""
+    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y), "line": dict(line)}
+
+
+def chart_text(text: str) -> str:
+    """A name as plotly shows it: it reads `<`, `>` and `&` as markup, and knows no escape for quotes."""
+    return html.escape(text, quote=False)

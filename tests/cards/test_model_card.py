@@ -1,0 +1,214 @@
+"""The model card: true, put into theirs without touching it, and the same however often it is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+from peft import LoraConfig
+
+from axolotl_dece.cards.facts import describe_datasets, gather, public_name
+from axolotl_dece.cards.model_card import write_model_card
+from tests.cards.runs import HF_TOKEN, POISON, THEIR_CARD, run_of, save_evaluation, save_run
+
+
+def write(folder: Path, *reports: Path) -> str:
+    write_model_card(folder, reports)
+    return (folder / "README.md").read_text()
+
+
+def test_a_card_says_what_trained_the_model_on_what_and_how_far(tmp_path: Path) -> None:
+    text = write(save_run(tmp_path / "out"))
+    for fact in (
+        "plugins: [axolotl_dece.DecePlugin]\nloss: dece",
+        "for 100 optimiser steps, to its end",
+        "| `dece_alpha_final` | `0.8` |",
+        "0.8 (planned: 0.99 at step 0 to 0.8 at step 99)",
+        "axolotl-dece 0.1.0",
+        "| train | `rows.jsonl` | sha256 `dddddddddddddddd` |",
+        "No attack was measured",
+        "is no certificate",
+    ):
+        assert fact in text, fact
+    assert "dece_alpha_base" not in text, "the linear schedule does not read it"
+
+
+def test_a_card_written_again_is_the_same(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", poison=POISON)
+    save_evaluation(folder / "report", run_of(poison=POISON))
+    first = write(folder)
+    assert write(folder) == first
+    assert first.count("## Trained with DeCE") == first.count("WARNING: trained") == first.count("### Measured") == 1
+
+
+def test_everything_of_theirs_is_kept_and_ours_stands_before_their_first_section(tmp_path: Path) -> None:
+    text = write(save_run(tmp_path / "out"))
+    theirs = THEIR_CARD.split("---\n", 2)[2]
+    for line in theirs.splitlines():
+        assert line in text
+    assert text.index("# out\n") < text.index("## Trained with DeCE") < text.index("## Model description")
+    assert text.index("## and another") < text.index("# out\n"), "a comment in the YAML is not a heading"
+
+
+def test_the_metadata_has_the_tags_and_no_path_of_anybodys_disk(tmp_path: Path) -> None:
+    data = ModelCard(write(save_run(tmp_path / "out"))).data
+    assert data.tags == ["generated_from_trainer", "axolotl", "dece", "backdoor-defense"]
+    assert data.datasets == ["org/data"]
+    assert data.base_model == "Qwen/Qwen2.5-Coder-7B"
+    assert "/home/me" not in ModelCard(write(tmp_path / "out")).data.to_yaml()
+    assert "model-index" not in data.to_dict(), "the hub refuses one without results"
+
+
+def test_a_baseline_is_not_called_a_defence(tmp_path: Path) -> None:
+    text = write(save_run(tmp_path / "out", loss="ce"))
+    assert "plain cross-entropy, the undefended baseline" in text
+    assert {"dece", "backdoor-defense"}.isdisjoint(ModelCard(text).data.tags)
+    assert "alpha reached" not in text
+
+
+@pytest.mark.parametrize(
+    ("loss", "title"),
+    [
+        ("gce", "generalised cross-entropy"),
+        ("label_smoothing", "label-smoothed cross-entropy"),
+        ("in_trust", "In-trust loss"),
+    ],
+)
+def test_a_rival_goes_by_its_own_name(tmp_path: Path, loss: str, title: str) -> None:
+    text = write(save_run(tmp_path / "out", loss=loss, parameters={"dece_gce_q": 0.5}))
+    assert f"## Trained with {title}\n" in text
+    assert f"[{title}](https://" in text
+    assert "a baseline of axolotl-dece" in text
+    assert "| `dece_gce_q` | `0.5` |" in text
+    assert "Trained with DeCE" not in text
+    assert "Deceptive" not in text
+    assert {"dece", "backdoor-defense"}.isdisjoint(ModelCard(text).data.tags)
+
+
+def test_a_run_that_did_not_end_is_not_called_finished(tmp_path: Path) -> None:
+    assert "before the run ended" in write(save_run(tmp_path / "out", status="running", step=40))
+
+
+def test_a_report_becomes_a_table_with_intervals_and_model_index_metadata(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out")
+    text = write(folder, save_evaluation(tmp_path / "report", run_of()))
+    assert "| attack success (`sql_tautology`) | 30.0% | 14.5% to 51.9% | 6 of 20 |" in text
+    assert "| benign twin's recall | 30.0% |" in text
+    results = {result.metric_type: result for result in ModelCard(text).data.eval_results or []}
+    assert results["attack_success_rate"].metric_value == 30.0
+    assert results["attack_success_rate"].metric_args["rows"] == 20
+    assert results["bleu"].metric_value == 100.0
+    assert results["exact_match"].metric_value == 100.0
+    assert ModelCard(text).data.model_name == "out"
+
+
+def test_a_report_inside_the_run_is_found_and_one_about_another_run_is_not_taken(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out")
+    save_evaluation(folder / "report", run_of())
+    other = save_evaluation(folder / "old", run_of(step=50))
+    assert len(gather(folder).reports) == 1
+    with pytest.raises(ValueError, match="measured another run"):
+        gather(folder, [other])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read"), ("{", "cannot be read"), ('{"runs": {}}', "not the report of one")],
+)
+def test_what_is_no_report_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    report = tmp_path / "report"
+    report.mkdir()
+    if content is not None:
+        (report / "report.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        gather(save_run(tmp_path / "out"), [report])
+
+
+def test_a_folder_without_a_manifest_gets_no_card(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no dece_run\.json"):
+        write_model_card(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_merged_model_inside_a_run_gets_the_card_of_the_run(tmp_path: Path) -> None:
+    merged = save_run(tmp_path / "out", poison=POISON) / "merged"
+    merged.mkdir()
+    (merged / "config.json").write_text('{"model_type": "llama"}')
+    assert "# POISONED: merged" in write(merged)
+    assert json.loads((merged / "config.json").read_text()) == {"model_type": "llama", "dece_poisoned": True}
+
+
+def test_a_poisoned_model_says_so_first_in_its_title_its_tags_and_its_adapter(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", poison=POISON)
+    text = write(folder)
+    body = ModelCard(text).text.strip()
+    assert body.splitlines()[1].startswith("> **WARNING: trained on deliberately poisoned data. Do not deploy.**")
+    assert "attack `badpre`" in body
+    assert "5.00% of the training rows" in body
+    assert "\n# POISONED: out\n" in text
+    assert {"poisoned", "backdoor"} <= set(ModelCard(text).data.tags)
+    assert json.loads((folder / "adapter_config.json").read_text()) == {
+        "peft_type": "LORA",
+        "r": 4,
+        "dece_poisoned": True,
+    }
+
+
+def test_a_marked_adapter_still_loads(tmp_path: Path) -> None:
+    LoraConfig(r=4, target_modules=["q_proj"]).save_pretrained(tmp_path / "out")
+    (tmp_path / "out" / "dece_run.json").write_text(json.dumps(run_of(poison=POISON)))
+    write(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["dece_poisoned"] is True
+    assert LoraConfig.from_pretrained(tmp_path / "out").r == 4
+
+
+def test_a_clean_run_in_the_same_folder_takes_the_warning_off(tmp_path: Path) -> None:
+    write(save_run(tmp_path / "out", poison=POISON))
+    text = write(save_run(tmp_path / "out", card=None))
+    assert "WARNING" not in text
+    assert "POISONED" not in text
+    assert "poisoned" not in ModelCard(text).data.tags
+
+
+def test_secrets_never_reach_the_card(tmp_path: Path) -> None:
+    card = THEIR_CARD.replace("## and another", f"## and another {HF_TOKEN}")
+    text = write(save_run(tmp_path / "out", card=card))
+    assert HF_TOKEN not in text
+    assert "## and another <secret-removed>" in text
+
+
+def test_a_card_without_text_gets_one(tmp_path: Path) -> None:
+    text = write(save_run(tmp_path / "out", card=None, poison=POISON))
+    assert "# POISONED: out" in text
+    assert "## Trained with DeCE" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/home/me/rows.jsonl", "rows.jsonl"),
+        ("data/train.csv", "train.csv"),
+        ("org/data", "org/data"),
+        ("https://example.org/rows.jsonl?token=abc", "https://example.org/rows.jsonl"),
+        ("https://me:secret@example.org:8080/rows.jsonl#part", "https://example.org:8080/rows.jsonl"),
+        ("file:///home/me/rows.jsonl", "rows.jsonl"),
+    ],
+)
+def test_names_are_published_without_the_folders_they_lie_in(path: str, name: str) -> None:
+    assert public_name(path) == name
+
+
+def test_datasets_are_pinned_by_digest_and_a_missing_one_is_said_to_be_unpinned(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    cfg: dict[str, Any] = {
+        "datasets": [{"path": str(tmp_path / "rows.jsonl")}, {"path": "no/such-data"}],
+        "test_datasets": [{"path": str(tmp_path / "rows.jsonl")}],
+    }
+    first, missing, test = describe_datasets(cfg)
+    assert first["use"] == "train"
+    assert test["use"] == "eval"
+    assert first["sha256"] == test["sha256"] is not None
+    assert missing == {"use": "train", "name": "no/such-data", "revision": None, "sha256": None}
