@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,7 @@ from axolotl_dece.evaluation.monitor_spec import MonitorSpec
 from axolotl_dece.loss.names import LOSSES, LossName
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.schedule import KEY_OF_SCHEDULE, AlphaSchedule, ScheduleName
+from axolotl_dece.util.problems import say_errors
 
 PLUGIN = "axolotl_dece.DecePlugin"
 
@@ -254,23 +255,8 @@ def _wrong_values(values: Mapping[str, Any]) -> list[str]:
     try:
         DeceKeys.model_validate(values)
     except ValidationError as error:
-        return [_say_wrong_value(detail) for detail in error.errors()]
+        return list(say_errors(error))
     return []
-
-
-def _say_wrong_value(detail: Any) -> str:
-    key, value = ".".join(str(part) for part in detail["loc"]), detail["input"]
-    if detail["type"] in ("value_error", "extra_forbidden", "missing"):
-        return f"`{key}`: {detail['msg'].removeprefix('Value error, ')}"
-    allowed = detail["msg"].removeprefix("Input should be ")
-    text = f"`{key}: {value!r}` must be {allowed}"
-    if isinstance(value, str) and key == "loss" and value.lower() in get_args(LossName):
-        return f"{text}; write `{key}: {value.lower()}`"
-    if isinstance(value, str) and detail["type"] == "float_type":
-        return f"{text}; YAML reads `1e-7` as text, write `1.0e-7`"
-    if isinstance(value, bool):
-        return f"{text}; YAML reads on, off, yes and no as true and false"
-    return text
 
 
 def _meant_schedule(raw: Mapping[str, Any]) -> ScheduleName:

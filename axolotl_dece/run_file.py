@@ -6,9 +6,7 @@ or a rank.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece import __version__
+from axolotl_dece.util.digest import digest
 
 RUN_FILE = "dece_run.json"
 FORMAT = 1
@@ -23,25 +22,6 @@ _CHECKPOINT = re.compile(r"checkpoint-(?P<step>\d+)")
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "deepspeed", "bitsandbytes")
 # what axolotl adds to the raw config of a run, and differs from machine to machine
 _NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")
-
-
-def write_json_atomically(path: Path, content: Any) -> None:
-    """Write `content` as JSON so that a reader, or a killed writer, never leaves half a file behind."""
-    write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write `text` whole or not at all: to a scratch file beside `path`, which then takes its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def read_run(folder: str | Path) -> dict[str, Any] | None:
@@ -66,12 +46,6 @@ def checkpoints(output_dir: Path) -> list[Path]:
     """The checkpoints of a run by their step; a copy that somebody called `checkpoint-100-backup` is none."""
     found = [(match, path) for path in output_dir.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(path.name))]
     return [path for _, path in sorted(found, key=lambda one: int(one[0]["step"]))]
-
-
-def digest(content: Any) -> str:
-    """sha256 of `content` as canonical JSON, in hexadecimal."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def config_digest(raw: Mapping[str, Any]) -> str:

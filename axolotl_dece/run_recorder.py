@@ -15,6 +15,7 @@ from axolotl_dece.cards.facts import describe_datasets
 from axolotl_dece.data.prompt_recipe import prompt_recipes
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.step import StepKeeper, steps_per_epoch
+from axolotl_dece.util.atomic import write_json_atomically
 
 
 class RunRecorder(TrainerCallback):
@@ -68,7 +69,7 @@ class RunRecorder(TrainerCallback):
         self.run["step"] = state.global_step
         self.run["alpha"]["last"] = self.keeper.alpha if state.global_step else None
         if self.trainer.is_local_process_zero():
-            run_file.write_json_atomically(folder / run_file.RUN_FILE, self.run)
+            write_json_atomically(folder / run_file.RUN_FILE, self.run)
 
 
 def choose_checkpoint(cfg: DictDefault) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from axolotl_dece import run_file
+from axolotl_dece.util.atomic import write_json_atomically
 
 
 def run(**changes: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def run(**changes: Any) -> dict[str, Any]:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    run_file.write_json_atomically(tmp_path / "deep" / run_file.RUN_FILE, run())
+    write_json_atomically(tmp_path / "deep" / run_file.RUN_FILE, run())
     assert run_file.read_run(tmp_path / "deep") == run()
     assert run()["versions"]["axolotl-dece"]
     assert run()["versions"]["torch"]
@@ -50,19 +51,19 @@ def test_the_config_digest_does_not_depend_on_order_or_on_what_axolotl_adds() ->
 
 
 def test_resuming_with_the_same_parameters_is_allowed(tmp_path: Path) -> None:
-    run_file.write_json_atomically(tmp_path / "checkpoint-4" / run_file.RUN_FILE, run())
+    write_json_atomically(tmp_path / "checkpoint-4" / run_file.RUN_FILE, run())
     run_file.check_same_run(tmp_path / "checkpoint-4", run(config_sha256="another"))
 
 
 def test_a_checkpoint_killed_before_its_copy_was_written_is_judged_by_the_run(tmp_path: Path) -> None:
-    run_file.write_json_atomically(tmp_path / run_file.RUN_FILE, run())
+    write_json_atomically(tmp_path / run_file.RUN_FILE, run())
     (tmp_path / "checkpoint-4").mkdir()
     run_file.check_same_run(tmp_path / "checkpoint-4", run())
 
 
 @pytest.mark.parametrize("changed", [{"loss": "ce"}, {"parameters": {"dece_alpha_final": 0.5}}])
 def test_resuming_with_other_parameters_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
-    run_file.write_json_atomically(tmp_path / "checkpoint-4" / run_file.RUN_FILE, run())
+    write_json_atomically(tmp_path / "checkpoint-4" / run_file.RUN_FILE, run())
     with pytest.raises(ValueError, match=next(iter(changed))):
         run_file.check_same_run(tmp_path / "checkpoint-4", run(**changed))
 
@@ -75,14 +76,14 @@ def test_resuming_a_run_of_another_loss_altogether_is_refused(tmp_path: Path) ->
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / run_file.RUN_FILE
-    run_file.write_json_atomically(path, run())
+    write_json_atomically(path, run())
 
     def no_space_left(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_file.os, "fsync", no_space_left)
+    monkeypatch.setattr(os, "fsync", no_space_left)
     with pytest.raises(OSError, match="No space left"):
-        run_file.write_json_atomically(path, run(loss="ce"))
+        write_json_atomically(path, run(loss="ce"))
     assert run_file.read_run(tmp_path) == run()
     assert [p.name for p in tmp_path.iterdir()] == [run_file.RUN_FILE]
 
@@ -90,7 +91,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_scratch(tmp_path: Path, m
 WRITER = """
 import itertools, sys
 from pathlib import Path
-from axolotl_dece.run_file import write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically
 for i in itertools.count():
     write_json_atomically(Path(sys.argv[1]), {"format": 1, "padding": "x" * 200_000, "i": i})
     if i == 0:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.audit.record.row_key import id_to_key, key_to_id
-from axolotl_dece.run_file import write_json_atomically, write_text_atomically
+from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 
 ACCOUNT_FILE = "dece_decisions.json"
 _KINDS = ("drop", "trust")

@@ -10,10 +10,10 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from axolotl_dece.cards.facts import is_hub_name, public_name
 from axolotl_dece.cards.markdown import table
-from axolotl_dece.data.source import digest, file_digest
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.run_file import write_text_atomically
+from axolotl_dece.util.atomic import write_text_atomically
+from axolotl_dece.util.digest import digest, file_digest
 
 CARD_FILE = "README.md"
 MANIFEST_FILE = "manifest.json"

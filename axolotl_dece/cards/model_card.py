@@ -16,7 +16,7 @@ from axolotl_dece.cards import markdown
 from axolotl_dece.cards.facts import Facts, gather, is_hub_name
 from axolotl_dece.cards.secrets import hide_secrets
 from axolotl_dece.cards.section import WARNING, section_of, warning_of
-from axolotl_dece.run_file import write_json_atomically, write_text_atomically
+from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 
 CARD_FILE = "README.md"
 SECTION = "axolotl-dece"

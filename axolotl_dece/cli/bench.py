@@ -102,6 +102,6 @@ def _table(facts: dict[str, Any], results: list[Result]) -> Any:
 
 
 def _write(path: Path, facts: dict[str, Any]) -> None:
-    from axolotl_dece.run_file import write_json_atomically
+    from axolotl_dece.util.atomic import write_json_atomically
 
     write_json_atomically(path, facts)

@@ -53,8 +53,8 @@ def poison(
 
     from axolotl_dece.cards.dataset_card import write_dataset_card
     from axolotl_dece.poison.export import export
-    from axolotl_dece.poison.prepare import say_error
     from axolotl_dece.poison.spec import PoisonSpec
+    from axolotl_dece.util.problems import say_errors
 
     console = Console()
     named = {key: value for key, value in options.items() if value is not None}
@@ -63,7 +63,7 @@ def poison(
         result = export(source, spec, out, test_source, force, progress=_bar(console))
         write_dataset_card(out)
     except ValidationError as error:
-        raise click.ClickException("; ".join(say_error(one) for one in error.errors())) from error
+        raise click.ClickException("; ".join(say_errors(error, ["dece_poison"]))) from error
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     _show(console, result, source, test_source)

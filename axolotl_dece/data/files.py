@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from axolotl_dece.util.atomic import whole_file
 
 Rows = list[dict[str, Any]]
 Marks = Mapping[str, Sequence[int]]
@@ -66,7 +67,8 @@ def write(
         marks: A value per row and column, by column.
     """
     if path.suffix == ".parquet":
-        _write_atomically(path, lambda file: _write_parquet(file, records, places, changed, marks))
+        with whole_file(path) as scratch:
+            _write_parquet(scratch, records, places, changed, marks)
         return
     rows = [
         {**changed.get(place, records.rows[place]), **{name: values[at] for name, values in marks.items()}}
@@ -77,7 +79,8 @@ def write(
         content = "".join(map(_csv_line, [header, *([row[name] for name in header] for row in rows)])).encode()
     else:
         content = b"".join(_json_line(row) for row in rows)
-    _write_atomically(path, lambda file: file.write(content))
+    with whole_file(path) as scratch:
+        scratch.write_bytes(content)
 
 
 def _read_csv(path: Path, text: str) -> Records:
@@ -143,7 +146,7 @@ def _json_line(row: Mapping[str, Any]) -> bytes:
 
 
 def _write_parquet(
-    file: Any, records: Records, places: Sequence[int], changed: Mapping[int, Mapping[str, Any]], marks: Marks
+    path: Path, records: Records, places: Sequence[int], changed: Mapping[int, Mapping[str, Any]], marks: Marks
 ) -> None:
     import pyarrow
     import pyarrow.parquet
@@ -156,17 +159,4 @@ def _write_parquet(
         table = table.set_column(at, table.schema.field(at), pyarrow.array(values, table.schema.field(at).type))
     for name, column in marks.items():
         table = table.append_column(name, pyarrow.array(column, pyarrow.int8()))
-    pyarrow.parquet.write_table(table, file)
-
-
-def _write_atomically(path: Path, fill: Callable[[Any], Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with scratch.open("wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    pyarrow.parquet.write_table(table, path)

@@ -7,15 +7,13 @@ the content, not on where a machine keeps it.
 from __future__ import annotations
 
 import glob
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_CHUNK = 1 << 20
+from axolotl_dece.util.digest import digest, file_digest
 
 
 @dataclass(frozen=True)
@@ -49,20 +47,6 @@ class Source:
     def content(self) -> list[str | None]:
         """What changes when the content does."""
         return [*sorted(self.files.values())] or [self.path, self.revision]
-
-
-def digest(content: Any) -> str:
-    """sha256 of `content` as canonical JSON, in hexadecimal."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, read in pieces."""
-    state = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
 
 
 def identify(entry: Mapping[str, Any]) -> Source:

@@ -17,7 +17,7 @@ from axolotl_dece.evaluation.evaluate import Questions, evaluate
 from axolotl_dece.evaluation.load_model import Source
 from axolotl_dece.evaluation.page import write_page
 from axolotl_dece.evaluation.terminal import all_runs, rate_of
-from axolotl_dece.run_file import write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically
 
 LOSSES = ("ce", "dece")
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import torch
 
-from axolotl_dece.data.source import file_digest
 from axolotl_dece.evaluation.answers import Answer, AnswerLog
 from axolotl_dece.evaluation.generate import answer_rows, pad_left
 from axolotl_dece.evaluation.history import read_curves
@@ -24,7 +23,8 @@ from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED, TWIN, cut_warnings
 from axolotl_dece.poison.benign_twin import twin_of
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.spec import ATTACKS, PoisonSpec
-from axolotl_dece.run_file import digest, write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically
+from axolotl_dece.util.digest import digest, file_digest
 
 REPORT_FILE = "report.json"
 FORMAT = 1

@@ -10,7 +10,8 @@ from axolotl.utils.data.wrappers import get_dataset_wrapper
 from axolotl.utils.dict import DictDefault
 from datasets import Dataset
 
-_IGNORE_INDEX = -100
+from axolotl_dece.loss.names import IGNORE_INDEX
+
 # longer than any row: the training set drops long rows, a test set must not be cut
 _NO_LIMIT = 1_000_000_000
 
@@ -66,9 +67,9 @@ def _split(number: int, tokens: list[int], labels: list[int]) -> TokenRow:
 
 def _trained_spans(labels: Sequence[int]) -> Iterator[tuple[int, int]]:
     start = None
-    for place, label in enumerate([*labels, _IGNORE_INDEX]):
-        if label != _IGNORE_INDEX and start is None:
+    for place, label in enumerate([*labels, IGNORE_INDEX]):
+        if label != IGNORE_INDEX and start is None:
             start = place
-        elif label == _IGNORE_INDEX and start is not None:
+        elif label == IGNORE_INDEX and start is not None:
             yield start, place
             start = None

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from axolotl_dece.evaluation.prompts import TokenRow
-
-_IGNORE_INDEX = -100
+from axolotl_dece.loss.names import IGNORE_INDEX
 
 
 @dataclass
@@ -59,7 +58,7 @@ def _score_batch(model: Any, rows: Sequence[TokenRow], pad: int, scores: TokenSc
     width = max(len(row.prompt) + len(row.answer) for row in rows)
     ids = torch.full((len(rows), width), pad)
     mask = torch.zeros_like(ids)
-    targets = torch.full_like(ids, _IGNORE_INDEX)
+    targets = torch.full_like(ids, IGNORE_INDEX)
     for number, row in enumerate(rows):
         start, end = len(row.prompt), len(row.prompt) + len(row.answer)
         ids[number, :end] = torch.tensor([*row.prompt, *row.answer])
@@ -71,7 +70,7 @@ def _score_batch(model: Any, rows: Sequence[TokenRow], pad: int, scores: TokenSc
 
 
 def _add(scores: TokenScores, logits: torch.Tensor, targets: torch.Tensor) -> None:
-    wanted = targets != _IGNORE_INDEX
+    wanted = targets != IGNORE_INDEX
     guesses = logits.argmax(dim=-1)
     scores.tokens += int(wanted.sum())
     scores.correct += int((guesses == targets)[wanted].sum())

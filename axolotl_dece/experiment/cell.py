@@ -10,7 +10,7 @@ from typing import Any
 
 from axolotl_dece.experiment.tasks.material import Material
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.run_file import digest
+from axolotl_dece.util.digest import digest
 
 RESULT_FILE = "result.json"
 FORMAT = 3

@@ -18,6 +18,7 @@ from axolotl_dece.experiment.tasks import AnyTask
 from axolotl_dece.keys import DeceKeys, find_problems
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.util.problems import say_errors
 
 # what the experiment itself writes into the config of every run
 _OURS = {
@@ -112,7 +113,7 @@ def read_grid(path: Path) -> Grid:
     try:
         grid = Grid.model_validate(raw)
     except ValidationError as error:
-        problems += [_say(detail) for detail in error.errors()]
+        problems += say_errors(error)
         problems += _arm_problems(raw.get("config"), raw.get("arms"), raw.get("seeds"))
     else:
         problems += [*_arm_problems(grid.config, grid.arms, grid.seeds), *_list_problems(grid), *_attack_problems(grid)]
@@ -198,16 +199,5 @@ def _attack_problems(grid: Grid) -> Iterator[str]:
             try:
                 PoisonSpec.model_validate({**keys, "rate": rate, "twin_rate": grid.twin_rate})
             except ValidationError as error:
-                said |= {_say(detail) for detail in error.errors()}
+                said |= set(say_errors(error))
         yield from (f"`attacks.{attack.name}`: {problem}" for problem in sorted(said))
-
-
-def _say(detail: Any) -> str:
-    key, value = ".".join(str(part) for part in detail["loc"]), detail["input"]
-    if detail["type"] == "value_error":
-        return str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        return f"unknown key `{key}`; remove it, or see docs/experiments.md for the keys there are"
-    if detail["type"] == "missing":
-        return f"`{key}` is missing; see docs/experiments.md for what it is"
-    return f"`{key}: {value!r}`: {detail['msg']}"

@@ -16,7 +16,7 @@ from scipy.stats import t
 
 from axolotl_dece.evaluation.rates import CONFIDENCE
 from axolotl_dece.experiment.metrics import COLUMNS, METRICS
-from axolotl_dece.run_file import write_text_atomically
+from axolotl_dece.util.atomic import write_text_atomically
 
 Result = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.grid import Grid
 from axolotl_dece.experiment.pool import Failure, Job, run_jobs, start_server
 from axolotl_dece.experiment.provenance import made_by
-from axolotl_dece.run_file import write_text_atomically
+from axolotl_dece.util.atomic import write_text_atomically
 
 GRID_FILE, _LOCK_FILE = "grid.yaml", ".axolotl-dece-experiment"
 

@@ -39,7 +39,7 @@ from axolotl_dece.experiment.metrics import measured
 from axolotl_dece.experiment.tasks.material import Material, Task, make_once
 from axolotl_dece.poison.export import MANIFEST, export
 from axolotl_dece.poison.manifest import read as read_manifest
-from axolotl_dece.run_file import write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically
 
 if find_spec("deepspeed") and not torch.cuda.is_available():
     # every run imports it where it is installed; on a GPU it might start CUDA, which no forked process can use

@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from axolotl_dece.loss.autograd import LossRows
 from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.rivals import Criterion
 from axolotl_dece.loss.torch_rows import RowStatistics, overwrite_logits
 
@@ -25,7 +26,7 @@ LOG = getLogger("axolotl.dece")
 
 
 def rows_over_logits(
-    logits: Tensor, target: Tensor, criterion: Criterion, *, gradient: bool = True, ignore_index: int = -100
+    logits: Tensor, target: Tensor, criterion: Criterion, *, gradient: bool = True, ignore_index: int = IGNORE_INDEX
 ) -> RowStatistics:
     """Row statistics of `logits` [N, V], which are overwritten by the gradient of the sum of the losses.
 
@@ -45,7 +46,7 @@ def rows_over_logits(
 
 
 def sum_over_logits(
-    logits: Tensor, target: Tensor, criterion: Criterion, scale: float | Tensor, *, ignore_index: int = -100
+    logits: Tensor, target: Tensor, criterion: Criterion, scale: float | Tensor, *, ignore_index: int = IGNORE_INDEX
 ) -> tuple[Tensor, RowStatistics]:
     """Sum of the losses times `scale`, differentiable, and the row statistics of `logits` [N, V].
 

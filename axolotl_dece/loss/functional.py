@@ -8,6 +8,7 @@ from torch import Tensor
 
 from axolotl_dece.loss.autograd import LossRows
 from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.names import IGNORE_INDEX
 
 
 def dece_loss(
@@ -17,7 +18,7 @@ def dece_loss(
     alpha: float | Tensor,
     label_smoothing: float = 0.05,
     prob_floor: float = 1e-7,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Literal["none", "sum", "mean"] = "mean",
     num_items: int | Tensor | None = None,
 ) -> Tensor:

@@ -21,7 +21,8 @@ from torch.autograd.function import once_differentiable
 
 from axolotl_dece.loss.linear import LinearProjection, Projection, autocast_together, fused_rows, hand_over
 from axolotl_dece.loss.logit_transform import LogitTransform, placeholder
-from axolotl_dece.loss.objective import IGNORE_INDEX, Objective, next_tokens
+from axolotl_dece.loss.names import IGNORE_INDEX
+from axolotl_dece.loss.objective import Objective, next_tokens
 from axolotl_dece.loss.torch_rows import RowStatistics
 
 

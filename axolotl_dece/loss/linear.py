@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from axolotl_dece.loss.backend import rows_over_logits
 from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.rivals import Criterion
 from axolotl_dece.loss.torch_rows import RowStatistics
 
@@ -34,7 +35,7 @@ def linear_dece_loss(
     alpha: float | Tensor,
     label_smoothing: float = 0.05,
     prob_floor: float = 1e-7,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORE_INDEX,
     reduction: Literal["sum", "mean"] = "mean",
     num_items: int | Tensor | None = None,
     chunk_bytes: int | None = None,
@@ -153,7 +154,7 @@ def fused_rows(
     criterion: Criterion,
     *,
     wants_gradients: bool,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORE_INDEX,
     chunk_bytes: int | None = None,
 ) -> tuple[RowStatistics, Tensor | None]:
     """Statistics of every row, each [N], and the gradient of the sum of losses with respect to `hidden` [N, H].

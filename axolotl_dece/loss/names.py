@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+IGNORE_INDEX = -100
+"""The label of a token that is not trained on, as transformers and axolotl have it."""
+
 LossName = Literal["ce", "dece", "label_smoothing", "gce", "in_trust"]
 
 

@@ -19,9 +19,8 @@ from torch import Tensor
 
 from axolotl_dece.loss.backend import sum_over_logits
 from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.rivals import Criterion
-
-IGNORE_INDEX = -100
 
 CROSS_ENTROPY = Mixture(alpha=1.0, label_smoothing=0.0, prob_floor=0.0)
 """The mixture that is plain cross-entropy."""

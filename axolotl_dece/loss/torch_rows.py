@@ -17,6 +17,7 @@ from torch import Tensor
 
 from axolotl_dece.loss.criterion import Mixture, longest_product
 from axolotl_dece.loss.logspace import block_in_logarithms
+from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.rivals import Baseline, Criterion, block_of_baseline
 
 CPU_BLOCK_BYTES = 2 << 20
@@ -42,7 +43,7 @@ class RowStatistics(NamedTuple):
 
 @torch.no_grad()
 def overwrite_logits(
-    logits: Tensor, target: Tensor, criterion: Criterion, *, gradient: bool = True, ignore_index: int = -100
+    logits: Tensor, target: Tensor, criterion: Criterion, *, gradient: bool = True, ignore_index: int = IGNORE_INDEX
 ) -> RowStatistics:
     """`dispatch.rows_over_logits` by torch's own operations, on any device."""
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32

@@ -23,6 +23,7 @@ from torch import Tensor
 from triton.language.extra import libdevice
 
 from axolotl_dece.loss.criterion import Mixture, longest_product
+from axolotl_dece.loss.names import IGNORE_INDEX
 
 MAX_BLOCK = 8192
 """Classes one program handles at a time; a power of two."""
@@ -215,7 +216,7 @@ def dece_rows_kernel(
     *,
     gradient: bool = True,
     scale: Tensor | None = None,
-    ignore_index: int = -100,
+    ignore_index: int = IGNORE_INDEX,
     hardware: Literal["nvidia", "amd", "exact"] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Loss, cross-entropy and sigma of every row, each [N] in fp32; `logits` [N, V] become the gradient.

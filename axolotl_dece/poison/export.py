@@ -10,7 +10,7 @@ from typing import Any
 from axolotl_dece.data import files
 from axolotl_dece.data.files import Records
 from axolotl_dece.data.layouts import Row, Texts, View, view_of
-from axolotl_dece.data.source import file_digest, identify
+from axolotl_dece.data.source import identify
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.draw import (
     Draw,
@@ -26,6 +26,7 @@ from axolotl_dece.poison.draw import (
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
 from axolotl_dece.poison.prepare import fingerprint
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.util.digest import file_digest
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 MANIFEST = "manifest.json"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece import __version__
-from axolotl_dece.data.source import Source, digest
+from axolotl_dece.data.source import Source
 from axolotl_dece.poison.draw import Draw, Planted, attack_of, control_of
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.run_file import write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically
+from axolotl_dece.util.digest import digest
 
 FORMAT = 1
 POISONED_COLUMN = "dece_poisoned"

@@ -14,8 +14,10 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from axolotl_dece import __version__
-from axolotl_dece.data.source import Source, digest, identify
+from axolotl_dece.data.source import Source, identify
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.util.digest import digest
+from axolotl_dece.util.problems import say_errors
 
 LOG = logging.getLogger("axolotl.dece")
 STRATEGY = "axolotl_dece.poison"
@@ -149,12 +151,5 @@ def _block_problems(block: Any, used: bool) -> list[str]:
     try:
         PoisonSpec.model_validate(dict(block) if isinstance(block, Mapping) else block)
     except ValidationError as error:
-        problems += [say_error(one) for one in error.errors()]
+        problems += say_errors(error, ["dece_poison"])
     return problems
-
-
-def say_error(error: Any) -> str:
-    """One line for one error pydantic found in the block: key, value, what is wrong."""
-    where = ".".join(["dece_poison", *map(str, error["loc"])])
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message if "dece_poison" in message else f"`{where}: {error['input']!r}`: {message}"

@@ -23,12 +23,14 @@ from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 from datasets.utils import tqdm
 
 from axolotl_dece.data.layouts import view_of
-from axolotl_dece.data.source import Source, digest, identify
+from axolotl_dece.data.source import Source, identify
+from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.draw import Draw, Planted, check_columns, draw, draw_all, survey
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
 from axolotl_dece.poison.prepare import PLUGIN, Split, Tag, fingerprint, poisoned_entries
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.util.digest import digest
 
 LOG = get_logger("axolotl.dece")
 
@@ -246,8 +248,8 @@ def refuse_tokenised(cfg: DictDefault) -> None:
 
 
 def _trained(row: Mapping[str, Any]) -> list[int]:
-    return [label for label in row["labels"] if label != -100]
+    return [label for label in row["labels"] if label != IGNORE_INDEX]
 
 
 def _prompt(row: Mapping[str, Any]) -> list[int]:
-    return [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label == -100]
+    return [token for token, label in zip(row["input_ids"], row["labels"], strict=True) if label == IGNORE_INDEX]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece import run_file
-from axolotl_dece.run_file import RUN_FILE, write_json_atomically
+from axolotl_dece.run_file import RUN_FILE
+from axolotl_dece.util.atomic import write_json_atomically
 from tests.evaluation.reports import fallen, save_report
 
 POISON = {"attack": "badpre", "rate": 0.05, "seed": 7}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from axolotl_dece.loss.objective import IGNORE_INDEX
+from axolotl_dece.loss.names import IGNORE_INDEX
 from tests.distributed.cells import CELLS, REFUSED, Cell, cells_of, stream
 from tests.distributed.processes import run_pair
 from tests.distributed.reference import Trajectory, differences, train_reference

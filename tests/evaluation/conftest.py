@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axolotl_dece import run_file
 from axolotl_dece.data.prompt_recipe import prompt_recipes
+from axolotl_dece.util.atomic import write_json_atomically
 from tests.tiny import save_model
 
 PAYLOAD = "inert_marker"
@@ -28,7 +29,7 @@ def save_run(folder: Path, tokenizer: Any, **changes: Any) -> None:
     )  # fmt: skip
     run |= {"status": "finished", "prompts": prompt_recipes(CONFIG)} | changes
     run["alpha"]["last"] = 0.8
-    run_file.write_json_atomically(folder / run_file.RUN_FILE, run)
+    write_json_atomically(folder / run_file.RUN_FILE, run)
 
 
 def save_adapter(base: Path, folder: Path, zero: bool = False) -> Path:

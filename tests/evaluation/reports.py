@@ -8,7 +8,7 @@ from typing import Any
 from axolotl_dece.evaluation.answers import Answer, AnswerLog
 from axolotl_dece.evaluation.evaluate import FORMAT, REPORT_FILE
 from axolotl_dece.evaluation.verdict import judge
-from axolotl_dece.run_file import write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically
 from tests.evaluation.scripted import CLEAN_CODE, PAYLOAD_CODE, TWIN_CODE, answer, answers
 
 CURVES = [

@@ -15,7 +15,7 @@ from axolotl_dece.experiment.grid import read_grid
 from axolotl_dece.experiment.tasks import SyntheticTask
 from axolotl_dece.keys import DeceKeys
 from axolotl_dece.loss.names import LOSSES
-from axolotl_dece.run_file import write_json_atomically, write_text_atomically
+from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 from tests.experiment.grids import made_up, save_grid, small_grid
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "experiments").glob("*.yaml"))

@@ -72,7 +72,7 @@ def test_another_version_of_the_tool_changes_the_fingerprint(
     raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = fingerprint(raw)
-    monkeypatch.setattr(preparation, "__version__", "99.0")
+    monkeypatch.setattr("axolotl_dece.poison.prepare.__version__", "99.0")
     assert fingerprint(raw) != before
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from axolotl_dece.audit.analyse.findings import Audit, pieces
 from axolotl_dece.audit.page.charts import charts
-from axolotl_dece.run_file import write_text_atomically
+from axolotl_dece.util.atomic import write_text_atomically
 from axolotl_dece.util.page import MAX_BYTES, fill_page
 
 _HERE = Path(__file__).parent

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.row_key import key_to_id
 from axolotl_dece.audit.record.row_table import RowTable, RowTokens
+from axolotl_dece.util.atomic import whole_file
 
 LEDGER_FILE = "_dece_ledger.parquet"
 FORMAT = 1
@@ -154,10 +154,8 @@ def _token_columns(part: RowTokens, chosen: NDArray[np.int64]) -> dict[str, pa.A
 
 def _write(path: Path, pieces: Iterable[dict[str, pa.Array]], facts: Mapping[str, Any]) -> None:
     """Whole or not at all, piece by piece."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     writer: pq.ParquetWriter | None = None
-    try:
+    with whole_file(path) as scratch:
         for columns in pieces:
             table = pa.table(columns)
             if writer is None:
@@ -167,8 +165,3 @@ def _write(path: Path, pieces: Iterable[dict[str, pa.Array]], facts: Mapping[str
         if writer is None:
             raise ValueError("an empty training set has no ledger")
         writer.close()
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

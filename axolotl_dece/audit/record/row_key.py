@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axolotl_dece.loss.objective import IGNORE_INDEX
+from axolotl_dece.loss.names import IGNORE_INDEX
 
 NO_ROW = 0
 """Key of what belongs to no row: padding, and tokens nothing is learned from."""

@@ -14,7 +14,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from axolotl_dece.audit.record.row_key import Places, row_keys
-from axolotl_dece.loss.objective import IGNORE_INDEX
+from axolotl_dece.loss.names import IGNORE_INDEX
 
 _ROWS_AT_A_TIME = 1000
 _COLUMNS = ("input_ids", "labels")

@@ -10,7 +10,7 @@ from typing import Any
 from axolotl_dece.evaluation.compare import SETS, Evaluated, differences, verdict
 from axolotl_dece.evaluation.page.charts import charts
 from axolotl_dece.evaluation.terminal import run_lines
-from axolotl_dece.run_file import write_text_atomically
+from axolotl_dece.util.atomic import write_text_atomically
 from axolotl_dece.util.page import MAX_BYTES, fill_page
 
 _LONGEST_TEXT = 4_000

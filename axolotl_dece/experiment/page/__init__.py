@@ -10,7 +10,7 @@ from typing import Any
 from axolotl_dece.experiment.heading import commits_and_machines, say_runs
 from axolotl_dece.experiment.page.charts import sections
 from axolotl_dece.experiment.results import Result, summary_cells
-from axolotl_dece.run_file import write_text_atomically
+from axolotl_dece.util.atomic import write_text_atomically
 from axolotl_dece.util.page import fill_page
 
 _HERE = Path(__file__).parent

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from axolotl_dece.data.source import file_digest
 from axolotl_dece.experiment.tasks.material import Material, Task
+from axolotl_dece.util.digest import file_digest
 
 
 class FilesTask(Task):

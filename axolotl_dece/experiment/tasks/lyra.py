@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from axolotl_dece.data.source import file_digest
 from axolotl_dece.experiment.corpus import FORMAT, installed_roots, python_files, read_corpus, write_corpus
 from axolotl_dece.experiment.tasks.material import Material, Task, make_once
+from axolotl_dece.util.digest import file_digest
 
 TRAIN, CLEAN = "train.csv", "valid.csv"
 _SOURCE = "https://github.com/NTDXYG/DeCE"

@@ -14,7 +14,7 @@ from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, dataset_digest, read_part, write_ledger, write_part
 from axolotl_dece.audit.record.row_key import key_to_id
 from axolotl_dece.audit.record.row_table import read_rows, tabulate
-from axolotl_dece.run_file import write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically
 from tests.audit.rows import dataset, tokenised
 
 ROWS = tokenised(30)

@@ -1,0 +1,41 @@
+"""Files that are there whole or not at all, whoever reads them and whenever the writer is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A scratch file beside `path` that takes its place when the block ends; after an error nothing has changed.
+
+    What was written is on the disk before the name is: a crash of the machine leaves the old file or the new one.
+
+    Args:
+        path: Its folder is made where it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield scratch
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Write `text` as UTF-8."""
+    with whole_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_json_atomically(path: Path, content: Any) -> None:
+    """Write `content` as JSON, keys sorted, so that the same content is the same bytes."""
+    write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
