@@ -6,40 +6,38 @@ config is read here before that happens, and everything wrong with it is said at
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from importlib import import_module
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from axolotl_dece.conflicts import find_conflicts
-from axolotl_dece.evaluation.monitor_spec import MonitorSpec
 from axolotl_dece.loss.names import LOSSES, LossName
-from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.schedule import KEY_OF_SCHEDULE, AlphaSchedule, ScheduleName
-from axolotl_dece.util.problems import say_errors
 
 PLUGIN = "axolotl_dece.DecePlugin"
 
-# What users of other frameworks type, and what they mean here.
-_SYNONYMS = {
-    "dece": "loss: dece",
-    "use_dece": "loss: dece",
-    "use_dece_loss": "loss: dece",
-    "dece_loss": "loss: dece",
-    "loss_type": "loss: dece",
-    "loss_fn": "loss: dece",
-    "loss_func": "loss: dece",
-    "loss_function": "loss: dece",
-    "dece_alpha_min": "dece_alpha_final",
-    "dece_epsilon": "dece_label_smoothing",
-    "dece_eps": "dece_label_smoothing",
-    "alpha_base": "dece_alpha_base",
-    "gce_q": "dece_gce_q",
-}
 _BASELINES = tuple(name for name in LOSSES if name not in ("ce", "dece"))
 _NEEDS_ALPHA = "trusted rows train with alpha = 1, and it has no alpha"
+
+
+def _block(model: str) -> BeforeValidator:
+    """Check a block of keys with a feature's own model, which is imported when the block is there.
+
+    Args:
+        model: "module:class"; its errors come out with their keys below the block's.
+    """
+
+    def check(value: Any) -> Any:
+        if value is None:
+            return None
+        module, _, name = model.partition(":")
+        checked: BaseModel = getattr(import_module(module), name).model_validate(value)
+        return checked.model_dump(exclude_none=True)
+
+    return BeforeValidator(check)
 
 
 class DeceKeys(BaseModel):
@@ -138,11 +136,11 @@ class DeceKeys(BaseModel):
         description="Compute the loss inside the LM head, so that the logits are never in memory as a whole. `auto`: "
         "wherever it is proven equal, and the log says why not elsewhere; `true`: refuse to train without it.",
     )
-    dece_poison: PoisonSpec | None = Field(
+    dece_poison: Annotated[dict[str, Any] | None, _block("axolotl_dece.poison.spec:PoisonSpec")] = Field(
         default=None,
         description="Plant a known backdoor in the datasets with `type: axolotl_dece.poison`; see docs/poisoning.md.",
     )
-    dece_monitor: MonitorSpec | None = Field(
+    dece_monitor: Annotated[dict[str, Any] | None, _block("axolotl_dece.evaluation.monitor_spec:MonitorSpec")] = Field(
         default=None,
         description="Watch attack success, clean accuracy and the twin while training; see docs/evaluation.md.",
     )
@@ -238,23 +236,20 @@ def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str
 
 def _misspelt_keys(raw: Mapping[str, Any], known: set[str]) -> list[str]:
     ours = list(DeceArgs.model_fields)
-    found = []
-    for key in raw:
-        if key in ours or key in known:
-            continue
-        if (meant := _SYNONYMS.get(key.lower())) is not None:
-            found.append(f"unknown key `{key}: {raw[key]}`; write `{meant}`")
-        elif close := difflib.get_close_matches(key.lower(), ours, n=1, cutoff=0.75):
-            found.append(f"unknown key `{key}`; did you mean `{close[0]}`?")
-        elif "dece" in key.lower():
-            found.append(f"unknown key `{key}`; the keys are {', '.join(f'`{name}`' for name in ours)}")
-    return found
+    unknown = [key for key in raw if key not in ours and key not in known]
+    if not unknown:
+        return []
+    from axolotl_dece.misspelt import say_unknown
+
+    return [text for key in unknown if (text := say_unknown(key, raw[key], ours))]
 
 
 def _wrong_values(values: Mapping[str, Any]) -> list[str]:
     try:
         DeceKeys.model_validate(values)
     except ValidationError as error:
+        from axolotl_dece.util.problems import say_errors
+
         return list(say_errors(error))
     return []
 

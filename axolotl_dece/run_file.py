@@ -7,7 +7,6 @@ or a rank.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +17,6 @@ from axolotl_dece.util.digest import digest
 
 RUN_FILE = "dece_run.json"
 FORMAT = 1
-_CHECKPOINT = re.compile(r"checkpoint-(?P<step>\d+)")
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "deepspeed", "bitsandbytes")
 # what axolotl adds to the raw config of a run, and differs from machine to machine
 _NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")
@@ -40,12 +38,6 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     if not isinstance(run, dict) or run.get("format") != FORMAT:
         raise ValueError(f"{path} was written in another format; this version reads format {FORMAT}")
     return run
-
-
-def checkpoints(output_dir: Path) -> list[Path]:
-    """The checkpoints of a run by their step; a copy that somebody called `checkpoint-100-backup` is none."""
-    found = [(match, path) for path in output_dir.glob("checkpoint-*") if (match := _CHECKPOINT.fullmatch(path.name))]
-    return [path for _, path in sorted(found, key=lambda one: int(one[0]["step"]))]
 
 
 def config_digest(raw: Mapping[str, Any]) -> str:
@@ -90,15 +82,3 @@ def describe_run(
         "config_digest": config_sha256,
         "tokenizer_sha256": tokenizer_sha256,
     }
-
-
-def check_same_run(checkpoint: str | Path, run: Mapping[str, Any]) -> None:
-    """Raise ValueError when the checkpoint was trained with another loss or other parameters than `run`."""
-    # a run killed while it saved may have a checkpoint without its copy, but never an output folder without one
-    before = read_run(checkpoint) or read_run(Path(checkpoint).parent)
-    remedy = "resume with the config it was trained with, or start anew with `base_model` set to its weights"
-    if before is None:
-        raise ValueError(f"{checkpoint} has no {RUN_FILE}, so it was not trained with axolotl-dece; {remedy}")
-    for key in ("loss", "parameters"):
-        if before[key] != run[key]:
-            raise ValueError(f"{checkpoint} was trained with {key} {before[key]}, this run has {run[key]}; {remedy}")

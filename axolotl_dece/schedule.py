@@ -60,6 +60,16 @@ class AlphaSchedule:
             return 1.0 - (1.0 - self.value) * done
         return self.value
 
+    @property
+    def first(self) -> float:
+        """alpha of the first step of any run that is not a single step."""
+        return self.at(Progress(0, 1 << 30, 0))
+
+    def __str__(self) -> str:
+        """How alpha moves, in a banner's words."""
+        words = {"epoch": f"{self.value} ** epoch", "linear": f"1 -> {self.value} by step"}
+        return words.get(self.name, f"{self.value}, constant")
+
     def plan(self, total_steps: int, steps_per_epoch: float, points: int = 11) -> list[tuple[int, float]]:
         """(optimiser step, alpha) at up to `points` steps spread over a run, the first and the last among them."""
         steps = sorted({round(i * (total_steps - 1) / max(1, points - 1)) for i in range(points)})

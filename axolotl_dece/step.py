@@ -14,9 +14,9 @@ import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from axolotl_dece.loss.criterion import Criterion
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.objective import Objective, StepTotals
-from axolotl_dece.loss.rivals import Criterion
 from axolotl_dece.schedule import AlphaSchedule, Progress
 
 

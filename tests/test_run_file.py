@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from axolotl_dece import run_file
+from axolotl_dece.checkpoints import checkpoints
+from axolotl_dece.resume import check_same_run
 from axolotl_dece.util.atomic import write_json_atomically
 
 
@@ -52,26 +54,26 @@ def test_the_config_digest_does_not_depend_on_order_or_on_what_axolotl_adds() ->
 
 def test_resuming_with_the_same_parameters_is_allowed(tmp_path: Path) -> None:
     write_json_atomically(tmp_path / "checkpoint-4" / run_file.RUN_FILE, run())
-    run_file.check_same_run(tmp_path / "checkpoint-4", run(config_sha256="another"))
+    check_same_run(tmp_path / "checkpoint-4", run(config_sha256="another"))
 
 
 def test_a_checkpoint_killed_before_its_copy_was_written_is_judged_by_the_run(tmp_path: Path) -> None:
     write_json_atomically(tmp_path / run_file.RUN_FILE, run())
     (tmp_path / "checkpoint-4").mkdir()
-    run_file.check_same_run(tmp_path / "checkpoint-4", run())
+    check_same_run(tmp_path / "checkpoint-4", run())
 
 
 @pytest.mark.parametrize("changed", [{"loss": "ce"}, {"parameters": {"dece_alpha_final": 0.5}}])
 def test_resuming_with_other_parameters_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     write_json_atomically(tmp_path / "checkpoint-4" / run_file.RUN_FILE, run())
     with pytest.raises(ValueError, match=next(iter(changed))):
-        run_file.check_same_run(tmp_path / "checkpoint-4", run(**changed))
+        check_same_run(tmp_path / "checkpoint-4", run(**changed))
 
 
 def test_resuming_a_run_of_another_loss_altogether_is_refused(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-4").mkdir()
     with pytest.raises(ValueError, match="not trained with axolotl-dece"):
-        run_file.check_same_run(tmp_path / "checkpoint-4", run())
+        check_same_run(tmp_path / "checkpoint-4", run())
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,4 +116,4 @@ def test_a_writer_that_is_killed_never_leaves_half_a_manifest(tmp_path: Path) ->
 def test_checkpoints_are_those_with_a_step_and_come_in_its_order(tmp_path: Path) -> None:
     for name in ("checkpoint-900", "checkpoint-1000", "checkpoint-1000-backup", "checkpoint-best", "checkpoint-"):
         (tmp_path / name).mkdir()
-    assert [folder.name for folder in run_file.checkpoints(tmp_path)] == ["checkpoint-900", "checkpoint-1000"]
+    assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-900", "checkpoint-1000"]

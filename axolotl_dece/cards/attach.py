@@ -11,13 +11,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from axolotl.utils.dict import DictDefault
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from axolotl_dece.cards.model_card import mark_config_files, write_model_card
 from axolotl_dece.cards.secrets import find_secrets, say_secrets
+from axolotl_dece.features import Feature, Run
 from axolotl_dece.run_file import RUN_FILE
 
 LOG = logging.getLogger("axolotl.dece")
+
+
+class Card(Feature):
+    """The model card; every run has one."""
+
+    _keeper: CardKeeper | None = None
+
+    def register(self, cfg: DictDefault) -> None:
+        """Refuse to push a config with secrets in it."""
+        refuse_secrets(cfg)
+
+    def load_datasets(self, cfg: DictDefault) -> None:
+        """Put a warning on the hub before prepared rows that are poisoned go there."""
+        if cfg.get("push_dataset_to_hub") and cfg.get("dece_poison"):
+            from axolotl_dece.cards.push import announce_prepared_set
+
+            announce_prepared_set(cfg)
+
+    def attach(self, run: Run) -> list[str]:
+        """Follow the trainer's own card."""
+        self._keeper = CardKeeper(run.trainer, bool(run.cfg.dece_poison))
+        run.trainer.add_callback(self._keeper)
+        return []
+
+    def finish(self) -> None:
+        """Write the card where axolotl did not (offline it gives up without a word)."""
+        if self._keeper:
+            self._keeper.write()
 
 
 class CardKeeper(TrainerCallback):
@@ -42,6 +71,8 @@ class CardKeeper(TrainerCallback):
     def write(self) -> None:
         """Bring the card up to date; nothing before the run has begun."""
         if self.writes and (self.folder / RUN_FILE).is_file():
+            from axolotl_dece.cards.model_card import write_model_card
+
             write_model_card(self.folder)
 
     def on_push_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -55,6 +86,8 @@ class CardKeeper(TrainerCallback):
 
     def _mark(self, state: TrainerState) -> None:
         if self.poisoned and self.writes:
+            from axolotl_dece.cards.model_card import mark_config_files
+
             mark_config_files(self.folder / f"checkpoint-{state.global_step}")
 
 

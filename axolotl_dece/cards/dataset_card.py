@@ -8,8 +8,8 @@ from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from axolotl_dece.cards.facts import is_hub_name, public_name
 from axolotl_dece.cards.markdown import table
+from axolotl_dece.data.names import is_hub_name, public_name
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.atomic import write_text_atomically

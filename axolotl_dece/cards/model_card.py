@@ -13,9 +13,10 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard
 
 from axolotl_dece.cards import markdown
-from axolotl_dece.cards.facts import Facts, gather, is_hub_name
+from axolotl_dece.cards.facts import Facts, gather
 from axolotl_dece.cards.secrets import hide_secrets
 from axolotl_dece.cards.section import WARNING, section_of, warning_of
+from axolotl_dece.data.names import is_hub_name
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 
 CARD_FILE = "README.md"

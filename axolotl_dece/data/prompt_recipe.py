@@ -7,13 +7,10 @@ measured 30 points of attack success from that alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
-from axolotl_dece.poison.prepare import STRATEGY, Tag
+from axolotl_dece.data.tag import STRATEGY, Tag
 
 # keys of a dataset entry that say where rows come from, not how they are written
 _WHERE_FROM = frozenset(
@@ -37,37 +34,6 @@ def prompt_recipes(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
         if plain not in recipes:
             recipes.append(plain)
     return recipes
-
-
-def only_recipe(recipes: Sequence[dict[str, Any]], where: str) -> dict[str, Any]:
-    """The one recipe of a run.
-
-    Raises:
-        ValueError: If there is none, or the datasets are written in different ways.
-    """
-    if not recipes:
-        raise ValueError(f"{where} does not say how its prompts were written; give the training config with `--config`")
-    if len(recipes) > 1:
-        raise ValueError(
-            f"{where} was trained on {len(recipes)} datasets written in different ways, and a test file cannot follow "
-            "them all; give `--config` with the one dataset entry the test file is written like"
-        )
-    return recipes[0]
-
-
-def read_recipe(path: Path) -> dict[str, Any]:
-    """The recipe of a config file.
-
-    Raises:
-        ValueError: If the file is not a YAML mapping with one way of writing prompts.
-    """
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} is not an axolotl config: it holds {type(config).__name__}, not keys")
-    return only_recipe(prompt_recipes(config), str(path))
 
 
 def _written_as(entry: Mapping[str, Any], poison: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import glob
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,18 @@ def identify(entry: Mapping[str, Any]) -> Source:
     local = Path(path)
     if local.exists():
         return Source(path, None, dict(_local_digests(local, entry.get("data_files"))), part)
+    from axolotl_dece.data import remote
+
     if "://" in path:
-        return Source(path, None, {path: _remote_checksum(path)}, part)
+        return Source(path, None, {path: remote.checksum(path)}, part)
     if entry.get("data_files"):
         part["data_files"] = entry["data_files"]
-    return Source(path, hub_commit(path, entry.get("revision")), {}, part)
+    return Source(path, remote.hub_commit(path, entry.get("revision")), {}, part)
 
 
 def _local_digests(path: Path, data_files: Any) -> Iterator[tuple[str, str]]:
     if path.is_file():
-        yield path.name, file_digest(path)
+        yield path.name, _once(path)
         return
     if data_files:
         patterns = [data_files] if isinstance(data_files, str) else list(data_files)
@@ -87,30 +90,15 @@ def _local_digests(path: Path, data_files: Any) -> Iterator[tuple[str, str]]:
     if not files:
         raise ValueError(f"{path} (data_files: {data_files}) holds no file, so there is nothing to poison")
     for file in files:
-        yield os.path.relpath(file, path), file_digest(file)
+        yield os.path.relpath(file, path), _once(file)
 
 
-def _remote_checksum(path: str) -> str:
-    import fsspec
+def _once(path: Path) -> str:
+    """The digest of a file, read again only when the file was written since."""
+    found = path.stat()
+    return _digest_of_version(path.resolve(), (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
 
-    filesystem, name = fsspec.core.url_to_fs(path)
-    return str(filesystem.checksum(name))
 
-
-def hub_commit(repository: str, revision: str | None) -> str | None:
-    """The commit a dataset of the hub stands at: asked online, else as it was last downloaded.
-
-    Returns:
-        The commit, or the revision as it was given where neither the hub nor the cache knows it.
-    """
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    try:
-        return HfApi().dataset_info(repository, revision=revision).sha
-    except HFValidationError:
-        return revision  # no repository's name; axolotl says so when it loads the data
-    except (HfHubHTTPError, OfflineModeIsEnabled, ConnectionError, OSError):
-        folder = f"datasets--{repository.replace('/', '--')}"
-        reference = Path(constants.HF_HUB_CACHE) / folder / "refs" / (revision or "main")
-        return reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+@lru_cache(maxsize=4096)
+def _digest_of_version(path: Path, _: tuple[int, ...]) -> str:
+    return file_digest(path)

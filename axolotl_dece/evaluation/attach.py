@@ -10,16 +10,27 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from axolotl_dece.data.prompt_recipe import only_recipe, prompt_recipes
+from axolotl_dece.data.prompt_recipe import prompt_recipes
+from axolotl_dece.data.read_recipe import only_recipe
 from axolotl_dece.evaluation.monitor_spec import MonitorSpec
 from axolotl_dece.evaluation.prompts import TokenRow, tokenize_rows
 from axolotl_dece.evaluation.rows import read_rows
 from axolotl_dece.evaluation.teacher_forcing import score_tokens
+from axolotl_dece.features import Feature, Run
 from axolotl_dece.poison.benign_twin import twin_of
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.spec import PoisonSpec
 
 Detect = Callable[[str], bool]
+
+
+class Monitoring(Feature):
+    """`dece_monitor:`."""
+
+    def attach(self, run: Run) -> list[str]:
+        """Read the sets and watch them; ValueError where they show nothing."""
+        run.trainer.add_callback(watch(run.trainer, run.cfg))
+        return []
 
 
 @dataclass(frozen=True)

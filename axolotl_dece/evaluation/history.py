@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.run_file import checkpoints
+from axolotl_dece.checkpoints import checkpoints
 
 _STATE_FILE = "trainer_state.json"
 _CURVES = ("loss", "eval_loss", "dece/")

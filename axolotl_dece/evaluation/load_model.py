@@ -11,7 +11,7 @@ from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
-from axolotl_dece.data.prompt_recipe import only_recipe, read_recipe
+from axolotl_dece.data.read_recipe import only_recipe, read_recipe
 from axolotl_dece.run_file import RUN_FILE, read_run, tokenizer_digest
 
 Precision = Literal["auto", "float32", "bfloat16", "4bit"]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from axolotl_dece.loss.rivals import Criterion
+from axolotl_dece.loss.criterion import Criterion
 from axolotl_dece.loss.torch_rows import overwrite_logits
 
 

@@ -1,9 +1,10 @@
-"""The three numbers that define DeCE at one moment of training, checked once."""
+"""What is trained at one moment of a run: DeCE as the three numbers that define it, or a rival."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
@@ -43,9 +44,42 @@ class Mixture:
         return replace(self, alpha=self.alpha[rows])
 
 
-def longest_product(largest: float) -> int:
-    """How many factors 1 + t_i with sum(t_i) <= `largest` can be multiplied in fp32 without overflow: 1, 2 or 4."""
-    for count in (4, 2):
-        if count * math.log10(2.0 + largest / count) < 37.5:
-            return count
-    return 1
+class Rival(Protocol):
+    """A loss that DeCE is compared with; those there are stand in `rivals`, which is imported when one is named."""
+
+    def block(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(loss [R], cross-entropy [R], sigma of the target [R], gradient [R, V]) of logits [R, V], target [R]."""
+
+    def of_rows(self, rows: slice | Tensor) -> Self:
+        """The loss of some of the rows."""
+
+
+Criterion = Mixture | Rival
+"""What can be trained: DeCE, of which (smoothed) cross-entropy is the case alpha = 1, or a rival."""
+
+CROSS_ENTROPY = Mixture(alpha=1.0, label_smoothing=0.0, prob_floor=0.0)
+"""The mixture that is plain cross-entropy."""
+
+
+def criterion_of(keys: Mapping[str, Any], alpha: float) -> Criterion:
+    """What a validated config trains; `alpha` is that of the first step, where the loss has one.
+
+    Raises:
+        ValueError: `loss` is none of ours.
+    """
+    match keys["loss"]:
+        case "dece":
+            return Mixture(alpha, keys["dece_label_smoothing"], keys["dece_prob_floor"])
+        case "ce":
+            return CROSS_ENTROPY
+        case "label_smoothing":
+            return Mixture(1.0, keys["dece_label_smoothing"], prob_floor=0.0)
+        case "gce":
+            from axolotl_dece.loss.rivals import GeneralizedCrossEntropy
+
+            return GeneralizedCrossEntropy(keys["dece_gce_q"])
+        case "in_trust":
+            from axolotl_dece.loss.rivals import InTrust
+
+            return InTrust(keys["dece_in_trust_alpha"], keys["dece_in_trust_beta"], keys["dece_in_trust_delta"])
+    raise ValueError(f"`loss: {keys['loss']}` is not a loss of axolotl-dece; `axolotl dece check` lists what is wrong")

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from axolotl_dece.loss.linear import LinearProjection, Projection, autocast_together, fused_rows, hand_over
 from axolotl_dece.loss.logit_transform import LogitTransform, placeholder
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.objective import Objective, next_tokens
+from axolotl_dece.loss.projection import LinearProjection, Projection, autocast_together, fused_rows, hand_over
 from axolotl_dece.loss.torch_rows import RowStatistics
 
 
@@ -168,7 +168,9 @@ class _LossInHead(torch.autograd.Function):
             projection = LinearProjection(weight, bias, (wants_hidden, *wants), fused.transform.scale)
         else:
             classes = getattr(fused.head, "out_features", fused.objective.model.config.vocab_size)
-            projection = _ModuleProjection(project, parameters, classes, wants_hidden)
+            from axolotl_dece.loss.head_projection import ModuleProjection
+
+            projection = ModuleProjection(project, parameters, classes, wants_hidden)
         rows = hidden.detach().reshape(-1, hidden.size(-1))
         done, grad_rows = fused._forward_rows(rows, target, projection, wants_hidden or any(wants))
         grad_hidden = None
@@ -203,51 +205,6 @@ class _LossOfPlaceholder(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, None]:
         ctx.done.upstream = grad_loss
         return ctx.like.new_zeros(ctx.shape), None
-
-
-class _ModuleProjection:
-    """Any differentiable head: its own forward on every chunk, and autograd back from the chunk's gradient.
-
-    Args:
-        project: Hidden states [C, H] to logits [C, V], transform included.
-        parameters: What it trains.
-        classes: V.
-        wants_hidden: Whether the hidden states need a gradient.
-    """
-
-    def __init__(
-        self, project: Callable[[Tensor], Tensor], parameters: tuple[Tensor, ...], classes: int, wants_hidden: bool
-    ) -> None:
-        self.classes = classes
-        self._project, self._parameters, self._wants_hidden = project, parameters, wants_hidden
-        self._gradients: list[Tensor | None] | None = None
-        self._rows = self._logits = torch.empty(0)
-
-    def logits(self, rows: Tensor) -> Tensor:
-        self._rows = rows.detach().requires_grad_(self._wants_hidden)
-        with torch.enable_grad():
-            self._logits = self._project(self._rows)
-        return self._logits
-
-    def backward(self, rows: Tensor, gradient: Tensor) -> Tensor | None:
-        inputs = [self._rows, *self._parameters] if self._wants_hidden else list(self._parameters)
-        found: list[Tensor | None] = list(
-            torch.autograd.grad(self._logits, inputs, gradient.detach(), allow_unused=True)
-        )
-        grad_rows = found.pop(0) if self._wants_hidden else None
-        if self._gradients is None:
-            self._gradients = found
-        else:
-            self._gradients = [
-                old if new is None else new if old is None else old.add_(new)
-                for old, new in zip(self._gradients, found, strict=True)
-            ]
-        return grad_rows
-
-    def take_gradients(self) -> tuple[Tensor | None, ...]:
-        if self._gradients is None:
-            return tuple(torch.zeros_like(p) for p in self._parameters)
-        return tuple(self._gradients)
 
 
 def find_head(causal: Any) -> nn.Module | None:

@@ -18,12 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from axolotl_dece.loss.backend import sum_over_logits
-from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.names import IGNORE_INDEX
-from axolotl_dece.loss.rivals import Criterion
-
-CROSS_ENTROPY = Mixture(alpha=1.0, label_smoothing=0.0, prob_floor=0.0)
-"""The mixture that is plain cross-entropy."""
 
 
 @dataclass

@@ -13,8 +13,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from axolotl_dece.loss.criterion import Mixture
-
 LABEL_FLOOR = 1e-4
 """Label of the wrong classes in In-trust: the authors clamp the one-hot vector there."""
 
@@ -31,13 +29,30 @@ class Baseline(ABC):
             column: Target of every row, [R, 1].
         """
 
+    def block(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(loss [R], cross-entropy [R], sigma of the target [R], gradient [R, V]).
+
+        sigma is the pull on the target's logit as a share of cross-entropy's, which for GCE is p ** q; a loss that
+        pulls harder than cross-entropy holds nothing back, so it ends at 1.
+
+        Args:
+            logits: fp32 or fp64, [R, V]; left as they are.
+            target: A class for every row, [R].
+        """
+        column = target[:, None]
+        log_p, others = _log_softmax(logits, column)
+        loss, slope = self.loss_and_slope(log_p, column)
+        # through the softmax; a row sums to zero, and making up the target's place from the others cancels no digits
+        slope = (slope - log_p.exp() * slope.sum(dim=1, keepdim=True)).scatter_(1, column, 0.0)
+        pull = slope.sum(dim=1, keepdim=True)
+        # a target so sure that every other class underflows is pulled by neither
+        sigma = torch.where(others > 0.0, pull / others, 1.0).clamp_(0.0, 1.0)
+        ce = -log_p.gather(1, column)
+        return loss.squeeze(1), ce.squeeze(1), sigma.squeeze(1), slope.scatter_(1, column, -pull)
+
     def of_rows(self, rows: slice | Tensor) -> Self:
         """The baseline of some of the rows: itself."""
         return self
-
-
-Criterion = Mixture | Baseline
-"""What can be trained: DeCE, of which (smoothed) cross-entropy is the case alpha = 1, or a baseline."""
 
 
 @dataclass(frozen=True)
@@ -102,29 +117,6 @@ class InTrust(Baseline):
         slope = -self.beta * p * (log_m + self.delta * p / m)
         slope.scatter_add_(1, column, torch.full_like(robust, -self.alpha))
         return self.beta * robust - self.alpha * log_p.gather(1, column), slope
-
-
-def block_of_baseline(logits: Tensor, target: Tensor, baseline: Baseline) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(loss [R], cross-entropy [R], sigma of the target [R], gradient [R, V]).
-
-    sigma is the pull on the target's logit as a share of cross-entropy's, which for GCE is p ** q; a loss that pulls
-    harder than cross-entropy holds nothing back, so it ends at 1.
-
-    Args:
-        logits: fp32 or fp64, [R, V]; left as they are.
-        target: A class for every row, [R].
-        baseline: What is computed.
-    """
-    column = target[:, None]
-    log_p, others = _log_softmax(logits, column)
-    loss, slope = baseline.loss_and_slope(log_p, column)
-    # through the softmax; a row sums to zero, and making up the target's place from the others cancels no digits
-    slope = (slope - log_p.exp() * slope.sum(dim=1, keepdim=True)).scatter_(1, column, 0.0)
-    pull = slope.sum(dim=1, keepdim=True)
-    # a target so sure that every other class underflows is pulled by neither
-    sigma = torch.where(others > 0.0, pull / others, 1.0).clamp_(0.0, 1.0)
-    ce = -log_p.gather(1, column)
-    return loss.squeeze(1), ce.squeeze(1), sigma.squeeze(1), slope.scatter_(1, column, -pull)
 
 
 def _log_softmax(logits: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axolotl_dece.loss.criterion import Mixture, longest_product
-from axolotl_dece.loss.logspace import block_in_logarithms
+from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.names import IGNORE_INDEX
-from axolotl_dece.loss.rivals import Baseline, Criterion, block_of_baseline
+from axolotl_dece.loss.products import longest_product
 
 CPU_BLOCK_BYTES = 2 << 20
 """One scratch buffer on a CPU; about four are alive, and they should stay in the second-level cache."""
@@ -67,8 +66,8 @@ def overwrite_logits(
 
 def _block(logits: Tensor, target: Tensor, criterion: Criterion, gradient: bool) -> tuple[RowStatistics, Tensor | None]:
     """Statistics and gradient of R rows in the dtype of the arithmetic; with `gradient`, `logits` is scratch."""
-    if isinstance(criterion, Baseline):
-        *terms, slope = block_of_baseline(logits, target, criterion)
+    if not isinstance(criterion, Mixture):
+        *terms, slope = criterion.block(logits, target)
         return RowStatistics(*terms), slope if gradient else None
     return _block_of_mixture(logits, target, criterion, gradient)
 
@@ -77,6 +76,8 @@ def _block_of_mixture(
     logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool
 ) -> tuple[RowStatistics, Tensor | None]:
     if _needs_logarithms(mixture):
+        from axolotl_dece.loss.logspace import block_in_logarithms
+
         *terms, slope = block_in_logarithms(logits, target, mixture, gradient)
         return RowStatistics(*terms), slope
     column = target[:, None]

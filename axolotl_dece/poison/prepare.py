@@ -9,47 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
 
 from axolotl_dece import __version__
 from axolotl_dece.data.source import Source, identify
+from axolotl_dece.data.tag import STRATEGY, Split, Tag
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.digest import digest
 from axolotl_dece.util.problems import say_errors
 
 LOG = logging.getLogger("axolotl.dece")
-STRATEGY = "axolotl_dece.poison"
-PLUGIN = "axolotl_dece.DecePlugin"
-_PREFIX = "dece_poison"
-Split = Literal["train", "test"]
 _KEYS: dict[str, Split] = {"datasets": "train", "test_datasets": "test"}
-
-
-class Tag(NamedTuple):
-    """What `prepare` leaves in `input_transform` of a dataset entry.
-
-    Attributes:
-        split: Whether the entry trains, or tests fully triggered.
-        fingerprint: Digest of everything that decides the rows.
-        users: What the user had written there.
-    """
-
-    split: Split
-    fingerprint: str
-    users: str | None = None
-
-    def __str__(self) -> str:
-        return ":".join([_PREFIX, self.split, self.fingerprint, *([self.users] if self.users else [])])
-
-    @classmethod
-    def parse(cls, text: str | None) -> Tag | None:
-        """The tag in a field, or None where there is none."""
-        if not text or not text.startswith(f"{_PREFIX}:"):
-            return None
-        _, split, fingerprint, *users = text.split(":", 3)
-        return cls("test" if split == "test" else "train", fingerprint, users[0] if users else None)
 
 
 def fingerprint(spec: PoisonSpec, source: Source, split: Split) -> str:

@@ -24,11 +24,13 @@ from datasets.utils import tqdm
 
 from axolotl_dece.data.layouts import view_of
 from axolotl_dece.data.source import Source, identify
+from axolotl_dece.data.tag import Split, Tag
+from axolotl_dece.keys import PLUGIN
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.draw import Draw, Planted, check_columns, draw, draw_all, survey
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
-from axolotl_dece.poison.prepare import PLUGIN, Split, Tag, fingerprint, poisoned_entries
+from axolotl_dece.poison.prepare import fingerprint, poisoned_entries
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.digest import digest
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset, concatenate_datasets
 
+from axolotl_dece.data.tag import Split
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
-from axolotl_dece.poison.prepare import Split
 from axolotl_dece.poison.strategy import LOG, manifests_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What every room may use: whole files, digests, problems said, pages."""

@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from axolotl_dece.loss import linear, linear_dece_loss, torch_rows
 from axolotl_dece.loss.formula import dece_rows_reference
-from axolotl_dece.loss.linear import DEVICE_CHUNK_BYTES
+from axolotl_dece.loss.projection import DEVICE_CHUNK_BYTES
 from axolotl_dece.loss.torch_rows import DEVICE_BLOCK_BYTES, RowStatistics
 from tests.benchmarks.meter import Meter
 

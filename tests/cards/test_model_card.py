@@ -10,8 +10,9 @@ import pytest
 from huggingface_hub import ModelCard
 from peft import LoraConfig
 
-from axolotl_dece.cards.facts import describe_datasets, gather, public_name
+from axolotl_dece.cards.facts import gather
 from axolotl_dece.cards.model_card import write_model_card
+from axolotl_dece.data.names import describe_datasets, public_name
 from tests.cards.runs import HF_TOKEN, POISON, THEIR_CARD, run_of, save_evaluation, save_run
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from axolotl_dece.data import source
+from axolotl_dece.data import remote
 from axolotl_dece.data.source import identify
 
 
@@ -83,7 +83,7 @@ def test_a_hub_dataset_offline_is_the_commit_last_downloaded(tmp_path: Path, mon
 def test_commits_of_a_hub_dataset_are_different_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = set()
     for commit in ("abc", "def"):
-        monkeypatch.setattr(source, "hub_commit", lambda path, revision, commit=commit: commit)
+        monkeypatch.setattr(remote, "hub_commit", lambda path, revision, commit=commit: commit)
         digests.add(identify({"path": "org/data"}).digest)
     assert len(digests) == 2
 

@@ -7,7 +7,8 @@ from axolotl.utils.data.wrappers import get_dataset_wrapper
 from axolotl.utils.dict import DictDefault
 from datasets import Dataset
 
-from axolotl_dece.data.prompt_recipe import only_recipe, prompt_recipes, read_recipe
+from axolotl_dece.data.prompt_recipe import prompt_recipes
+from axolotl_dece.data.read_recipe import only_recipe, read_recipe
 from axolotl_dece.evaluation.prompts import tokenize_rows
 from tests.tiny import save_tokenizer
 

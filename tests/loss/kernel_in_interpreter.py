@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from axolotl_dece.loss import backend, triton_rows
-from axolotl_dece.loss.criterion import Mixture, longest_product
+from axolotl_dece.loss import triton_backend, triton_rows
+from axolotl_dece.loss.criterion import Mixture
 from axolotl_dece.loss.formula import dece_rows_reference
+from axolotl_dece.loss.products import longest_product
 from axolotl_dece.loss.triton_rows import dece_rows_kernel, multiply_rows_kernel
 
 FLOORS = (0.0, 1e-7, 1e-3)
@@ -203,7 +204,7 @@ def test_multiplying_rows_by_one_is_free_and_by_anything_else_exact() -> None:
 
 
 def over_logits(logits: Tensor, target: Tensor, scale: float = 0.125) -> Tensor:
-    return backend._OverLogits.apply(logits, target, Mixture(0.9), -100, torch.tensor(scale))[0]
+    return triton_backend.OverLogits.apply(logits, target, Mixture(0.9), -100, torch.tensor(scale))[0]
 
 
 def test_backward_multiplies_by_what_arrives() -> None:
@@ -258,8 +259,8 @@ def test_no_rows_are_no_work() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_check_before_training_lets_a_right_kernel_pass(dtype: torch.dtype) -> None:
-    backend.kernel_agrees.cache_clear()
-    assert backend.kernel_agrees(torch.device("cpu"), dtype)
+    triton_backend.kernel_agrees.cache_clear()
+    assert triton_backend.kernel_agrees(torch.device("cpu"), dtype)
 
 
 @pytest.mark.parametrize("fault", [1.001, math.nan])
@@ -273,8 +274,8 @@ def test_the_check_before_training_stops_a_wrong_kernel(
         return loss * fault, ce, sigma
 
     monkeypatch.setattr(triton_rows, "dece_rows_kernel", wrong)
-    backend.kernel_agrees.cache_clear()
-    assert not backend.kernel_agrees(torch.device("cpu"), torch.float32)
+    triton_backend.kernel_agrees.cache_clear()
+    assert not triton_backend.kernel_agrees(torch.device("cpu"), torch.float32)
     assert "differs from torch" in caplog.text
 
 
@@ -285,6 +286,6 @@ def test_a_kernel_that_cannot_be_built_is_replaced_and_named(
         raise RuntimeError("Failed to find C compiler")
 
     monkeypatch.setattr(triton_rows, "dece_rows_kernel", broken)
-    backend.kernel_agrees.cache_clear()
-    assert not backend.kernel_agrees(torch.device("cpu"), torch.float32)
+    triton_backend.kernel_agrees.cache_clear()
+    assert not triton_backend.kernel_agrees(torch.device("cpu"), torch.float32)
     assert "cannot build the kernel on cpu (Failed to find C compiler)" in caplog.text

@@ -12,10 +12,10 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.fused_head import FusedHead, drop_logits, find_head
 from axolotl_dece.loss.objective import install
-from axolotl_dece.loss.rivals import Criterion, GeneralizedCrossEntropy, InTrust
+from axolotl_dece.loss.rivals import GeneralizedCrossEntropy, InTrust
 
 VOCAB = 131
 SMALL = {

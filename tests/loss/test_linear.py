@@ -14,7 +14,7 @@ from axolotl_dece import linear_dece_loss
 from axolotl_dece.loss import backend, dece_loss
 from axolotl_dece.loss.criterion import Mixture
 from axolotl_dece.loss.formula import dece_rows_reference
-from axolotl_dece.loss.linear import _tokens_per_chunk
+from axolotl_dece.loss.projection import _tokens_per_chunk
 from axolotl_dece.loss.torch_rows import overwrite_logits
 
 CLASSES, FEATURES = 301, 16

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
 
-from axolotl_dece.loss.criterion import Mixture
-from axolotl_dece.loss.objective import CROSS_ENTROPY, find_causal_model, install, next_tokens
+from axolotl_dece.loss.criterion import CROSS_ENTROPY, Mixture
+from axolotl_dece.loss.objective import find_causal_model, install, next_tokens
 from axolotl_dece.loss.rivals import GeneralizedCrossEntropy
 from tests.steps import collate, expected_ce, make_model, make_rows
 

@@ -11,9 +11,8 @@ from torch import Tensor
 from axolotl_dece.loss import torch_rows
 from axolotl_dece.loss.autograd import LossRows
 from axolotl_dece.loss.backend import rows_over_logits, sum_over_logits
-from axolotl_dece.loss.criterion import Mixture
-from axolotl_dece.loss.objective import CROSS_ENTROPY
-from axolotl_dece.loss.rivals import Baseline, Criterion, GeneralizedCrossEntropy, InTrust
+from axolotl_dece.loss.criterion import CROSS_ENTROPY, Criterion, Mixture
+from axolotl_dece.loss.rivals import Baseline, GeneralizedCrossEntropy, InTrust
 
 Oracle = Callable[[Tensor, Tensor], Tensor]
 LARGE = 151_936

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from axolotl_dece.poison.prepare import Tag, prepare
+from axolotl_dece.data.tag import Tag
+from axolotl_dece.poison.prepare import prepare
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_preparing_twice_is_preparing_once_and_keeps_what_the_user_wrote(raw: di
 
 
 def test_a_hub_source_is_pinned_to_what_was_fingerprinted(raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axolotl_dece.data.source.hub_commit", lambda path, revision: "abc123")
+    monkeypatch.setattr("axolotl_dece.data.remote.hub_commit", lambda path, revision: "abc123")
     raw["datasets"][0]["path"] = "org/data"
     prepare(raw)
     assert raw["datasets"][0]["revision"] == "abc123"
@@ -111,7 +112,7 @@ def test_a_hub_source_is_pinned_to_what_was_fingerprinted(raw: dict[str, Any], m
 def test_a_hub_source_of_unknown_commit_is_warned_about(
     raw: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("axolotl_dece.data.source.hub_commit", lambda path, revision: None)
+    monkeypatch.setattr("axolotl_dece.data.remote.hub_commit", lambda path, revision: None)
     raw["datasets"][0]["path"] = "org/data"
     with caplog.at_level("WARNING", "axolotl.dece"):
         prepare(raw)

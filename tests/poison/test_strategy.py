@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from datasets import Dataset, load_from_disk
 
+from axolotl_dece.data.tag import Tag
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
-from axolotl_dece.poison.prepare import Tag
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.poison.strategy import base_entry
 from tests.tiny import VOCAB, base_config, save_config

@@ -1,0 +1,1 @@
+"""What is read out of the ledger of a finished run."""

@@ -1,23 +1,56 @@
-"""What the plugin calls: rows are dropped, trusted and written down."""
+"""The record of rows in a run: dropped rows leave it, trusted ones train with alpha = 1, all go into the ledger."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from axolotl.utils.dict import DictDefault
 from transformers import Trainer
 
-from axolotl_dece.audit.decisions import ACCOUNT_FILE, Decisions
+from axolotl_dece.audit.decisions import ACCOUNT_FILE, Decisions, read_decisions
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
 from axolotl_dece.audit.record.row_key import key_to_id
 from axolotl_dece.audit.record.row_table import RowTable, tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
+from axolotl_dece.features import Feature, Run
 from axolotl_dece.loss.objective import Objective
 
 _MOST_SHOWN = 5
+
+
+class RowRecord(Feature):
+    """`dece_audit: true` and `dece_decisions: FILE`."""
+
+    _decisions: Decisions | None = None
+
+    def register(self, cfg: DictDefault) -> None:
+        """Read the decisions, once: what is applied is what the record will hold the digest of."""
+        if cfg.get("dece_decisions"):
+            self._decisions = read_decisions(Path(str(cfg["dece_decisions"])))
+
+    def attach(self, run: Run) -> list[str]:
+        """Take the dropped rows out, then watch what is left; ValueError for rows that are not in the training set."""
+        said = []
+        if self._decisions is not None:
+            run.parameters["dece_decisions"] = self._decisions.sha256  # what it says, not where it lies
+            said = drop_rows(run.trainer, self._decisions, keep_steps=bool(run.cfg.max_steps))
+        rows = watch_rows(
+            run.trainer,
+            run.keeper.objective,
+            lambda: run.keeper.epoch,
+            decisions=self._decisions,
+            ledger=bool(run.cfg.dece_audit),
+            facts={"config_digest": run.config_sha256, "loss": run.cfg.loss},
+            resume_from=lambda: run.cfg.resume_from_checkpoint,
+        )
+        run.keeper.before_step.append(rows.watch.begin_step)
+        run.trainer.add_callback(rows)
+        return said
 
 
 def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> list[str]:

@@ -1,0 +1,53 @@
+"""An LM head that is more than a linear layer (an adapter, 4-bit weights, a softcap), chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class ModuleProjection:
+    """Any differentiable head: its own forward on every chunk, and autograd back from the chunk's gradient.
+
+    Args:
+        project: Hidden states [C, H] to logits [C, V], transform included.
+        parameters: What it trains.
+        classes: V.
+        wants_hidden: Whether the hidden states need a gradient.
+    """
+
+    def __init__(
+        self, project: Callable[[Tensor], Tensor], parameters: tuple[Tensor, ...], classes: int, wants_hidden: bool
+    ) -> None:
+        self.classes = classes
+        self._project, self._parameters, self._wants_hidden = project, parameters, wants_hidden
+        self._gradients: list[Tensor | None] | None = None
+        self._rows = self._logits = torch.empty(0)
+
+    def logits(self, rows: Tensor) -> Tensor:
+        self._rows = rows.detach().requires_grad_(self._wants_hidden)
+        with torch.enable_grad():
+            self._logits = self._project(self._rows)
+        return self._logits
+
+    def backward(self, rows: Tensor, gradient: Tensor) -> Tensor | None:
+        inputs = [self._rows, *self._parameters] if self._wants_hidden else list(self._parameters)
+        found: list[Tensor | None] = list(
+            torch.autograd.grad(self._logits, inputs, gradient.detach(), allow_unused=True)
+        )
+        grad_rows = found.pop(0) if self._wants_hidden else None
+        if self._gradients is None:
+            self._gradients = found
+        else:
+            self._gradients = [
+                old if new is None else new if old is None else old.add_(new)
+                for old, new in zip(self._gradients, found, strict=True)
+            ]
+        return grad_rows
+
+    def take_gradients(self) -> tuple[Tensor | None, ...]:
+        if self._gradients is None:
+            return tuple(torch.zeros_like(p) for p in self._parameters)
+        return tuple(self._gradients)
