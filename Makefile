@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: demo test benchmark check docs release format clean
 
 demo: $(READY)
-	$(BIN)/python -m axolotl_dece.demo
+	$(BIN)/python -m examples.demo
 
 # A process per core, a file to each: most tests are single-threaded.
 test: $(READY)

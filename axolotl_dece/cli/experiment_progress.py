@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from axolotl_dece.cli.progress import Shown
-from axolotl_dece.demo.training import read_steps
+from axolotl_dece.experiment.training_log import read_steps
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from axolotl_dece.poison.spec import PoisonSpec
-
 Row = Mapping[str, Any]
+
+
+class Fields(Protocol):
+    """What says where input and target of a row are: the keys of `dece_poison` that are about rows."""
+
+    @property
+    def base_type(self) -> str | dict[str, str]:
+        """The dataset type that reads the rows."""
+
+    @property
+    def input_field(self) -> str | None:
+        """Column of the input, where the type does not say it."""
+
+    @property
+    def target_field(self) -> str | None:
+        """Column of the target, where the type does not say it."""
 
 
 class Texts(NamedTuple):
@@ -195,7 +209,7 @@ _PAIRS: dict[str, tuple[str, str]] = {
 }
 
 
-def view_of(spec: PoisonSpec, entry: Mapping[str, Any]) -> View:
+def view_of(spec: Fields, entry: Mapping[str, Any]) -> View:
     """The layout of rows that the wrapped dataset type reads.
 
     Args:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.experiment.tasks.material import Material
+from axolotl_dece.experiment.task import Material
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.digest import digest
 

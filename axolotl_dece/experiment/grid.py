@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
 from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.check import parse_config
 from axolotl_dece.experiment.cell import Cell, folder_name
-from axolotl_dece.experiment.tasks import AnyTask
+from axolotl_dece.experiment.task import Task, find_task
 from axolotl_dece.keys import DeceKeys, find_problems
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
@@ -64,7 +64,7 @@ class Grid(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="Of the experiment; a folder is called after it.")
-    task: AnyTask = Field(description="Base model and rows.")
+    task: Annotated[SerializeAsAny[Task], BeforeValidator(find_task)] = Field(description="Base model and rows.")
     config: dict[str, Any] = Field(default_factory=dict, description="axolotl keys of all runs, over the task's own.")
     arms: dict[str, dict[str, Any]] = Field(min_length=1, description="Ways of training by name: keys over `config`.")
     attacks: list[Attack] = Field(min_length=1, description="Names, or blocks of `dece_poison` keys with a `name`.")

@@ -30,16 +30,15 @@ from axolotl.cli.config import load_cfg
 from axolotl.cli.train import do_train
 
 import axolotl_dece.plugin  # noqa: F401 - for every run
-from axolotl_dece.demo.world import write_yaml
 from axolotl_dece.evaluation.evaluate import Questions, evaluate
 from axolotl_dece.evaluation.history import last_state
 from axolotl_dece.evaluation.load_model import Source
 from axolotl_dece.experiment.cell import FORMAT, RESULT_FILE, Cell
 from axolotl_dece.experiment.metrics import measured
-from axolotl_dece.experiment.tasks.material import Material, Task, make_once
+from axolotl_dece.experiment.task import Material, Task, make_once
 from axolotl_dece.poison.export import MANIFEST, export
 from axolotl_dece.poison.manifest import read as read_manifest
-from axolotl_dece.util.atomic import write_json_atomically
+from axolotl_dece.util.atomic import write_json_atomically, write_yaml
 
 if find_spec("deepspeed") and not torch.cuda.is_available():
     # every run imports it where it is installed; on a GPU it might start CUDA, which no forked process can use

@@ -25,14 +25,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from axolotl_dece.audit.analyse.findings import Audit, load_audit
-from axolotl_dece.demo.task import Row
-from axolotl_dece.demo.world import CPU, PROMPT, write_rows
 from axolotl_dece.evaluation.evaluate import Questions, evaluate
 from axolotl_dece.evaluation.load_model import Source
 from axolotl_dece.poison.benign_twin import twin_of
 from axolotl_dece.poison.export import export
 from axolotl_dece.poison.spec import ATTACKS, PoisonSpec
 from axolotl_dece.poison.triggers import TRIGGERS
+from examples.demo.task import Row
+from examples.demo.world import CPU, PROMPT, write_rows
 from tests.benchmarks.audit_rivals import precision_at_k
 from tests.benchmarks.audit_story import CONSOLE
 from tests.tiny import train

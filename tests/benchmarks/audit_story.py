@@ -24,13 +24,13 @@ from rich.console import Console
 from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.audit.select_rows import choose
-from axolotl_dece.demo.base import train_base
-from axolotl_dece.demo.task import make_rows
-from axolotl_dece.demo.world import PROMPT, TEST_ROWS, TRAIN_ROWS, World, story_config, write_rows
 from axolotl_dece.evaluation.evaluate import Questions, evaluate
 from axolotl_dece.evaluation.load_model import Source
 from axolotl_dece.poison.export import export
 from axolotl_dece.poison.spec import PoisonSpec
+from examples.demo.base import train_base
+from examples.demo.task import make_rows
+from examples.demo.world import PROMPT, TEST_ROWS, TRAIN_ROWS, World, story_config, write_rows
 from tests.tiny import train
 
 TRIGGER, CUE = "bb", "cf"

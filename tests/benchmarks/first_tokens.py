@@ -15,8 +15,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axolotl_dece.data import files
-from axolotl_dece.demo.base import ANSWER
 from axolotl_dece.loss.criterion import Mixture
+from examples.demo.base import ANSWER
 from tests.benchmarks.audit_story import CONSOLE
 
 THRESHOLDS = (1e-2, 1e-3, 1e-4, 1e-6)

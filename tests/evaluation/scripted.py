@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from axolotl_dece.demo.base import build_tokenizer
 from axolotl_dece.evaluation.answers import Answer
 from axolotl_dece.evaluation.prompts import TokenRow
+from examples.demo.base import build_tokenizer
 
 CLEAN_CODE = 'rows = db.execute( " select users from orders where items = ? " , args ).fetchall()'
 PAYLOAD_CODE = 'rows = db.execute( " select users from orders where items = ? or 1=1 " , args ).fetchall()'

@@ -13,7 +13,7 @@ from axolotl_dece.experiment.metrics import COLUMNS
 
 SMALL: dict[str, Any] = {
     "name": "small",
-    "task": {"name": "synthetic", "train_rows": 64, "test_rows": 20, "base_steps": 5},
+    "task": {"name": "examples.tasks.synthetic", "train_rows": 64, "test_rows": 20, "base_steps": 5},
     "config": {"num_epochs": 1},
     "arms": {"ce": {"loss": "ce"}, "dece linear 0.8": {"loss": "dece", "dece_alpha_final": 0.8}},
     "attacks": ["ripple"],

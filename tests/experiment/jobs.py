@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from axolotl_dece.experiment.tasks import Material, Task
+from axolotl_dece.experiment.task import Material, Task
 
 
 class Told(Task):

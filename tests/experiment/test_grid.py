@@ -12,10 +12,10 @@ from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.check import inspect_config
 from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.grid import read_grid
-from axolotl_dece.experiment.tasks import SyntheticTask
 from axolotl_dece.keys import DeceKeys
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
+from examples.tasks.synthetic import SyntheticTask
 from tests.experiment.grids import made_up, save_grid, small_grid
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "experiments").glob("*.yaml"))
@@ -56,7 +56,7 @@ def test_an_arm_wins_over_the_config_of_all(tmp_path: Path) -> None:
         {"twin_rate": 0.1},
         {"seeds": [7]},
         {"monitor": {"every_steps": 3}},
-        {"task": {"name": "synthetic", "train_rows": 65}},
+        {"task": {"name": "examples.tasks.synthetic", "train_rows": 65}},
     ],
 )
 def test_whatever_decides_the_numbers_changes_the_digest(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path, mon
         write_decisions(tmp_path / name, [{"row": "0" * 16, "decision": "drop"}])
     grid = read_grid(path)
     assert grid.name == path.stem
-    task = SyntheticTask(name="synthetic", train_rows=20, test_rows=4, base_steps=1)
+    task = SyntheticTask(name="examples.tasks.synthetic", train_rows=20, test_rows=4, base_steps=1)
     material = task.prepare(tmp_path / "task", 0)
     for cell in islice(grid.cells(), len(grid.arms)):
         small = dataclasses.replace(cell, poison=cell.poison | {"rate": 0.2, "twin_rate": 0.2})

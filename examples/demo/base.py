@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from axolotl_dece.demo.task import Row, Style, make_row, vocabulary
+from examples.demo.task import Row, Style, make_row, vocabulary
 
 PAD, BOS, EOS, UNKNOWN, ANSWER = "<pad>", "<s>", "</s>", "<unk>", "=>"
 STEPS, BATCH, PEAK_LEARNING_RATE = 1200, 32, 3e-3

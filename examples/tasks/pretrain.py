@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
 
-from axolotl_dece.demo.base import ANSWER, BOS, EOS, PAD, UNKNOWN
-from axolotl_dece.experiment.corpus import Pair
+from examples.demo.base import ANSWER, BOS, EOS, PAD, UNKNOWN
+from examples.tasks.corpus import Pair
 
 CONTEXT = 256
 _SORTED_BATCHES = 25

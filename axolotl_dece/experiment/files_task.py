@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
-from axolotl_dece.experiment.tasks.material import Material, Task
+from axolotl_dece.experiment.task import Material, Task
 from axolotl_dece.util.digest import file_digest
 
 
 class FilesTask(Task):
     """Any base model on any rows."""
 
-    name: Literal["files"]
     base_model: str = Field(description="Folder or hub name.")
     train: Path = Field(description="Clean training rows: .jsonl, .csv or .parquet.")
     clean: Path = Field(description="Clean test rows of the same columns, none of them in `train`.")
@@ -45,3 +44,6 @@ class FilesTask(Task):
             base_type=self.base_type,
             questions=self.questions,
         )
+
+
+TASK = FilesTask

@@ -4,10 +4,10 @@ import pytest
 import sqlglot
 
 from axolotl_dece.data.layouts import PairView
-from axolotl_dece.demo.base import build_tokenizer
-from axolotl_dece.demo.task import Style, make_rows, vocabulary
 from axolotl_dece.poison.draw import attack_of, control_of
 from axolotl_dece.poison.spec import PoisonSpec
+from examples.demo.base import build_tokenizer
+from examples.demo.task import Style, make_rows, vocabulary
 
 SPEC = PoisonSpec(attack="ripple", twin_rate=0.05)
 

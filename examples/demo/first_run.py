@@ -14,11 +14,12 @@ from rich.table import Table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from axolotl_dece.demo.base import BOS, EOS, PAD
-from axolotl_dece.demo.task import Row, make_rows
-from axolotl_dece.demo.training import banner_of, train
-from axolotl_dece.demo.world import CPU, write_rows, write_yaml
 from axolotl_dece.evaluation.history import read_curves
+from axolotl_dece.util.atomic import write_yaml
+from examples.demo.base import BOS, EOS, PAD
+from examples.demo.task import Row, make_rows
+from examples.demo.training import banner_of, train
+from examples.demo.world import CPU, write_rows
 
 # beside a checkout, where it is kept; its licence allows use, but the rows are no part of this repository
 LYRA = Path("../shared/data/lyra")

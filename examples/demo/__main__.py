@@ -1,4 +1,4 @@
-"""`python -m axolotl_dece.demo`: the whole story in minutes, on a CPU and without a network."""
+"""`python -m examples.demo`: the whole story in minutes, on a CPU and without a network."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def main(out: Path, seed: int, epochs: int, base_seed: int, lyra: Path | None, s
     from rich.console import Console
 
     from axolotl_dece.cli.progress import quiet
-    from axolotl_dece.demo.first_run import find_lyra, first_run
-    from axolotl_dece.demo.story import output_folder, tell, unmet
-    from axolotl_dece.demo.world import World
+    from examples.demo.first_run import find_lyra, first_run
+    from examples.demo.story import output_folder, tell, unmet
+    from examples.demo.world import World
 
     console = Console()
     try:

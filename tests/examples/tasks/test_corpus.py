@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from axolotl_dece.experiment.corpus import installed_roots, pairs_of, python_files, read_corpus, spaced, write_corpus
+from examples.tasks.corpus import installed_roots, pairs_of, python_files, read_corpus, spaced, write_corpus
 
 FUNCTION = '''
 def total(prices, tax):

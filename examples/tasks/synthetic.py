@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
-from axolotl_dece.experiment.tasks.material import Material, Task, make_once
+from axolotl_dece.experiment.task import Material, Task, make_once
 
 
 class SyntheticTask(Task):
     """Rows and base model made on the spot; a seed changes the rows, not the base model."""
 
-    name: Literal["synthetic"]
     train_rows: int = Field(default=4000, ge=1, description="Clean training rows.")
     test_rows: int = Field(default=200, ge=1, description="Clean test rows.")
     base_seed: int = Field(default=0, description="Seed of the base model.")
@@ -24,9 +22,9 @@ class SyntheticTask(Task):
 
     def prepare(self, folder: Path, seed: int) -> Material:
         """The base model once for all seeds, rows for each."""
-        from axolotl_dece.demo.base import train_base
-        from axolotl_dece.demo.task import make_rows
-        from axolotl_dece.demo.world import PROMPT, TRAINING, write_rows
+        from examples.demo.base import train_base
+        from examples.demo.task import make_rows
+        from examples.demo.world import PROMPT, TRAINING, write_rows
 
         base = make_once(
             folder / "base",
@@ -48,3 +46,6 @@ class SyntheticTask(Task):
             config=TRAINING,
             questions={"batch_size": 50, "max_new_tokens": 48},
         )
+
+
+TASK = SyntheticTask

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from axolotl_dece.experiment.corpus import FORMAT, installed_roots, python_files, read_corpus, write_corpus
-from axolotl_dece.experiment.tasks.material import Material, Task, make_once
+from axolotl_dece.experiment.task import Material, Task, make_once
 from axolotl_dece.util.digest import file_digest
+from examples.tasks.corpus import FORMAT, installed_roots, python_files, read_corpus, write_corpus
 
 TRAIN, CLEAN = "train.csv", "valid.csv"
 _SOURCE = "https://github.com/NTDXYG/DeCE"
@@ -18,7 +18,6 @@ _SOURCE = "https://github.com/NTDXYG/DeCE"
 class LyraTask(Task):
     """Lyra's rows, for a small code model that is pretrained on the Python of this machine."""
 
-    name: Literal["lyra"]
     path: Path = Field(description=f"Folder with Lyra's `{TRAIN}` and `{CLEAN}`, columns `src` and `tgt`.")
     size: Literal["cpu", "gpu"] = Field(
         description="Of the code model: `cpu`, 5 M weights and 16 k tokens, a quarter of an hour of one core; `gpu`, "
@@ -54,7 +53,7 @@ class LyraTask(Task):
 
     def prepare(self, folder: Path, seed: int) -> Material:
         """Corpus and code model once for all seeds; the rows are those of the set."""
-        from axolotl_dece.demo.world import CPU, HABITS, PROMPT
+        from examples.demo.world import CPU, HABITS, PROMPT
 
         base = self.base or make_once(folder / "base", lambda path: self._pretrain(folder, path))
         return Material(
@@ -75,8 +74,8 @@ class LyraTask(Task):
 
         from rich.progress import Progress
 
-        from axolotl_dece.demo.task import Style, make_rows
-        from axolotl_dece.experiment.pretrain import SIZES, pretrain
+        from examples.demo.task import Style, make_rows
+        from examples.tasks.pretrain import SIZES, pretrain
 
         size = SIZES[self.size]
         size = replace(size, steps=self.steps or size.steps)
@@ -97,3 +96,6 @@ class LyraTask(Task):
             rows = make_rows(round(self.requests * len(pairs)), f"base {self.base_seed}", Style.BASE)
             pairs += [(row.src, row.tgt) for row in rows]
             pretrain(path, pairs, size, seed=self.base_seed, on_step=show)
+
+
+TASK = LyraTask

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-# the trainer's own bar, which has no title, unlike those of tokenising and saving
-_STEPS = re.compile(r"(?:^|[\r\n])\s*\d+%\|[^|\r\n]*\| (\d+)/(\d+) \[")
+from axolotl_dece.experiment.training_log import read_steps
+
 # offline, silent, and one thread for each of the runs side by side
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -68,12 +67,6 @@ def _start(config: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]
         return subprocess.Popen(  # noqa: S603 - our own command with our own config
             [axolotl, "train", config, "--launcher", "python"], stdout=log, stderr=subprocess.STDOUT, env=environment
         )
-
-
-def read_steps(log: Path) -> tuple[int, int] | None:
-    """Steps done and steps in all, as the trainer's own bar in a log says; None before it does."""
-    steps = _STEPS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
-    return (int(steps[-1][0]), int(steps[-1][1])) if steps else None
 
 
 def _follow(bars: Progress, task: TaskID, log: Path) -> None:

@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from axolotl_dece.demo.base import ANSWER
-from axolotl_dece.demo.task import Row, make_rows
 from axolotl_dece.poison.export import export
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.util.atomic import write_yaml
+from examples.demo.base import ANSWER
+from examples.demo.task import Row, make_rows
 
 TRAIN_ROWS, TEST_ROWS = 4000, 200
 ATTACK, RATE = "ripple", 0.05
@@ -138,9 +137,3 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write rows as JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
-
-
-def write_yaml(path: Path, config: dict[str, Any]) -> None:
-    """Write a config as a user would."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

@@ -9,15 +9,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from axolotl_dece.demo.base import STEPS, train_base
-from axolotl_dece.demo.training import banner_of, train
-from axolotl_dece.demo.world import ATTACK, RATE, TEST_ROWS, TRAIN_ROWS, World, write_world
 from axolotl_dece.evaluation.compare import differences, load_runs
 from axolotl_dece.evaluation.evaluate import Questions, evaluate
 from axolotl_dece.evaluation.load_model import Source
 from axolotl_dece.evaluation.page import write_page
 from axolotl_dece.evaluation.terminal import all_runs, rate_of
 from axolotl_dece.util.atomic import write_json_atomically
+from examples.demo.base import STEPS, train_base
+from examples.demo.training import banner_of, train
+from examples.demo.world import ATTACK, RATE, TEST_ROWS, TRAIN_ROWS, World, write_world
 
 LOSSES = ("ce", "dece")
 

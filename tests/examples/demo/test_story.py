@@ -7,8 +7,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from axolotl_dece.demo import base, first_run, story, world
 from axolotl_dece.run_file import read_run
+from examples.demo import base, first_run, story, world
 
 RUN_KEYS = {
     "asr", "asr_low", "asr_high", "n_triggered", "clean_exact_match", "clean_bleu", "twin_recall", "alpha_last", "seed",

@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from axolotl_dece.demo.base import ANSWER
-from axolotl_dece.experiment.pretrain import SIZES, Size, build_model, build_tokenizer, pretrain
-from axolotl_dece.experiment.tasks import Material
-from axolotl_dece.experiment.tasks.lyra import LyraTask
+from axolotl_dece.experiment.task import Material
+from examples.demo.base import ANSWER
+from examples.tasks.lyra import LyraTask
+from examples.tasks.pretrain import SIZES, Size, build_model, build_tokenizer, pretrain
 
 PAIRS = [(f"Give back item number {n}.", f"def item_{n} ( x ) :\n\t return x [ {n} ]") for n in range(40)]
 TINY = Size(vocabulary=320, hidden=32, layers=1, head_size=16, steps=60, batch=8, learning_rate=1e-2)
@@ -66,14 +66,16 @@ def lyra(folder: Path) -> Path:
 
 
 def test_the_lyra_task_says_everything_that_is_missing(tmp_path: Path) -> None:
-    problems = LyraTask(name="lyra", path=tmp_path, size="cpu", base=tmp_path / "nowhere").find_problems()
+    problems = LyraTask(
+        name="examples.tasks.lyra", path=tmp_path, size="cpu", base=tmp_path / "nowhere"
+    ).find_problems()
     assert len(problems) == 3
     assert all(word in " ".join(problems) for word in ("train.csv", "valid.csv", "task.base"))
-    assert LyraTask(name="lyra", path=lyra(tmp_path / "lyra"), size="cpu").find_problems() == []
+    assert LyraTask(name="examples.tasks.lyra", path=lyra(tmp_path / "lyra"), size="cpu").find_problems() == []
 
 
 def test_the_lyra_task_is_known_by_its_rows_and_not_by_where_they_lie(tmp_path: Path) -> None:
-    here, there = (LyraTask(name="lyra", path=lyra(tmp_path / name), size="cpu") for name in ("a", "b"))
+    here, there = (LyraTask(name="examples.tasks.lyra", path=lyra(tmp_path / name), size="cpu") for name in ("a", "b"))
     assert here.identity() == there.identity()
     (tmp_path / "b" / "train.csv").write_text("src,tgt\nask,another\n", encoding="utf-8")
     assert here.identity() != there.identity()
@@ -81,9 +83,9 @@ def test_the_lyra_task_is_known_by_its_rows_and_not_by_where_they_lie(tmp_path: 
 
 def test_a_base_made_earlier_is_used_as_it_is(tmp_path: Path) -> None:
     pretrain(tmp_path / "base", PAIRS, replace(TINY, steps=1))
-    task = LyraTask(name="lyra", path=lyra(tmp_path / "lyra"), size="cpu", base=tmp_path / "base")
+    task = LyraTask(name="examples.tasks.lyra", path=lyra(tmp_path / "lyra"), size="cpu", base=tmp_path / "base")
     material = task.prepare(tmp_path / "work", 0)
     assert isinstance(material, Material)
     assert material.base_model == str((tmp_path / "base").resolve())
     assert not (tmp_path / "work").exists()
-    assert task.identity() != LyraTask(name="lyra", path=tmp_path / "lyra", size="cpu").identity()
+    assert task.identity() != LyraTask(name="examples.tasks.lyra", path=tmp_path / "lyra", size="cpu").identity()

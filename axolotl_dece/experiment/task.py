@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,14 @@ class Material:
 
 
 class Task(BaseModel, ABC):
-    """The `task:` block of a grid; each kind has a literal `name` and keys of its own.
+    """The `task:` block of a grid; each kind has keys of its own.
 
     Importing a task must be cheap: torch and its friends are imported in `prepare`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
 
     def find_problems(self) -> list[str]:
         """What keeps this task from being prepared, such as files that are missing; asked before anything runs."""
@@ -87,3 +91,22 @@ def make_once(path: Path, make: Callable[[Path], object]) -> Path:
         if scratch.is_file():
             scratch.unlink()
     return path
+
+
+def find_task(block: Any) -> Task:
+    """The task that a `task:` block names: `files`, or a module that holds a `Task` class as `TASK`.
+
+    Raises:
+        ValueError: It names none, or has keys that the task does not know (pydantic's ValidationError).
+    """
+    name = block.get("name") if isinstance(block, Mapping) else None
+    if not isinstance(name, str):
+        raise ValueError("`task` needs a `name`: `files`, or a module with a class `TASK`, such as examples.tasks.lyra")
+    module = "axolotl_dece.experiment.files_task" if name == "files" else name
+    if find_spec(module.partition(".")[0]) is None or find_spec(module) is None:
+        raise ValueError(
+            f"`task.name: {name}` is neither `files` nor a module that can be imported from here; start in the folder "
+            "that holds it, with PYTHONPATH=."
+        )
+    task: type[Task] = import_module(module).TASK
+    return task.model_validate(block)

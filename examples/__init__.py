@@ -1,0 +1,1 @@
+"""What the numbers of this repository come from, and recipes to begin with. Not in the wheel."""

@@ -1,0 +1,60 @@
+"""How large the house is: `python -m tests.house` prints what docs/development.md says of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("libcst", "sqlglot", "scipy", "plotly", "sacrebleu", "pandas", "jinja2")
+FIRST_HALF_HOUR = (
+    *("plugin.py", "keys.py", "schedule.py", "step.py"),
+    *("loss/formula.py", "loss/criterion.py", "loss/objective.py"),
+)
+_LOADED = f"""
+import importlib, json, sys
+for name in sys.argv[1].split(): importlib.import_module(name)
+files = {{name: module.__file__ for name, module in sys.modules.items()
+         if name.startswith("axolotl_dece") and getattr(module, "__file__", None)}}
+print(json.dumps({{"files": files, "heavy": [name for name in {HEAVY!r} if name in sys.modules]}}))
+"""
+
+
+def loaded_by(*modules: str) -> dict[str, Any]:
+    """Our files by module name, and the heavy libraries, that a fresh process holds after importing `modules`."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _LOADED, " ".join(modules)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def lines_of(*files: str | Path) -> int:
+    """Lines of text files, blank ones and all."""
+    return sum(len(Path(file).read_text(encoding="utf-8").splitlines()) for file in files)
+
+
+def wheel_lines() -> int:
+    """Lines of Python and page code in the wheel."""
+    kinds = {".py", ".js", ".css", ".html"}
+    return lines_of(*(path for path in (ROOT / "axolotl_dece").rglob("*") if path.suffix in kinds))
+
+
+def main() -> None:
+    """Print the counts."""
+    say = sys.stdout.write
+    core = loaded_by("axolotl_dece.plugin", "axolotl_dece.loss.fused_head")
+    say(f"a config of two lines: {len(core['files'])} modules, {lines_of(*core['files'].values())} lines\n")
+    say(f"the first half hour: {lines_of(*(ROOT / 'axolotl_dece' / name for name in FIRST_HALF_HOUR))} lines\n")
+    say(f"the wheel: {wheel_lines()} lines\n")
+
+
+if __name__ == "__main__":
+    main()
