@@ -51,6 +51,149 @@ def _divide(a, b, HARDWARE: tl.constexpr):
 
 
 @triton.jit
+def _mask_row(logits, classes, loss, ce, sigma, GRADIENT: tl.constexpr, BLOCK: tl.constexpr):
+    """Zeros for a row that is not trained on, whatever it holds."""
+    tl.store(loss, 0.0)
+    tl.store(ce, 0.0)
+    tl.store(sigma, 0.0)
+    if GRADIENT:
+        columns = tl.arange(0, BLOCK)
+        for start in range(0, classes, BLOCK):
+            tl.store(logits + start + columns, 0.0, mask=start + columns < classes)
+
+
+@triton.jit
+def _take_target_out(logits, y, classes):
+    """Minus infinity in the target's place, and what stood there.
+
+    Taken out of the row, the target needs no exception in any sweep, and 1 - p of a sure row keeps its digits.
+    """
+    # a target outside the vocabulary makes the loss NaN, which the trainer reports, instead of reading elsewhere
+    inside = (y >= 0) & (y < classes)
+    y = y.to(tl.int32)
+    stored = tl.load(logits + y, mask=inside, other=float("nan"))
+    # every thread has read it before one of them writes, and nobody reads the row before that
+    tl.debug_barrier()
+    tl.store(logits + y, float("-inf"), mask=inside)
+    tl.debug_barrier()
+    return y, inside, stored
+
+
+@triton.jit
+def _sweep_normaliser(logits, classes, y, SUMMED: tl.constexpr, BLOCK: tl.constexpr):
+    """Sweep 1: largest logit, sum of exponentials below it, and (SUMMED) the sum of the wrong classes' logits."""
+    columns = tl.arange(0, BLOCK)
+    largest = _LOWEST
+    norm = 0.0
+    total_x = 0.0
+    for start in range(0, classes, BLOCK):
+        here = start + columns < classes
+        x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
+        new = tl.maximum(largest, tl.max(x))
+        norm = norm * tl.exp2((largest - new) * _LOG2E) + tl.sum(tl.exp2((x - new) * _LOG2E))
+        largest = new
+        if SUMMED:
+            total_x += tl.sum(tl.where(here & (start + columns != y), x, 0.0))
+    return largest, norm, total_x
+
+
+@triton.jit
+def _with_target(x_target, largest, norm):
+    """Largest logit, logarithm-free normaliser and the two probabilities once the target is back in its row."""
+    new = tl.maximum(largest, x_target)
+    e_target = tl.exp2((x_target - new) * _LOG2E)
+    e_others = norm * tl.exp2((largest - new) * _LOG2E)
+    norm = e_target + e_others
+    return new, norm, e_target / norm, e_others / norm
+
+
+@triton.jit
+def _target_terms(p_target, ce, alpha, floor, label_target, LINEAR: tl.constexpr, FLOORED: tl.constexpr):
+    """sigma and log m of the target."""
+    if LINEAR:
+        sigma_target = 1.0
+        log_m_target = -ce
+    else:
+        m_target = alpha * p_target + label_target
+        alive = 1.0
+        if FLOORED:
+            m_target = alpha * tl.maximum(p_target, floor) + label_target
+            alive = tl.where(p_target >= floor, 1.0, 0.0)
+        sigma_target = alive * alpha * p_target / m_target
+        log_m_target = tl.log(m_target)
+    return sigma_target, log_m_target
+
+
+@triton.jit
+def _sweep_rest(
+    logits,
+    classes,
+    largest,
+    shift,
+    least_t,
+    label_rest,
+    FLOORED: tl.constexpr,
+    BLOCK: tl.constexpr,
+    PRODUCT: tl.constexpr,
+    HARDWARE: tl.constexpr,
+):
+    """Sweep 2: sums over the wrong classes of log2(m / least) and of sigma."""
+    columns = tl.arange(0, BLOCK)
+    log_sum = tl.zeros([BLOCK], tl.float32)
+    sigma_sum = tl.zeros([BLOCK], tl.float32)
+    for start in range(0, classes, BLOCK * PRODUCT):
+        # what is not there has m = 1 and sigma = 0: the target, and what lies behind the last class
+        product = tl.full([BLOCK], 1.0, tl.float32)
+        for k in tl.static_range(PRODUCT):
+            at = start + k * BLOCK + columns
+            x = tl.load(logits + at, mask=at < classes, other=float("-inf")).to(tl.float32)
+            t = tl.exp2((x - largest) * _LOG2E + shift)
+            if FLOORED:
+                m = label_rest + tl.maximum(t, least_t)
+                sigma_sum += tl.where(t >= least_t, _divide(t, m, HARDWARE), 0.0)
+            else:
+                m = label_rest + t
+                sigma_sum += _divide(t, m, HARDWARE)
+            product *= m
+        log_sum += _log2(product, HARDWARE)
+    return tl.sum(log_sum), tl.sum(sigma_sum)
+
+
+@triton.jit
+def _sweep_gradient(
+    logits,
+    classes,
+    largest,
+    shift,
+    least_t,
+    label_rest,
+    slope,
+    pull,
+    SMOOTHED: tl.constexpr,
+    LINEAR: tl.constexpr,
+    FLOORED: tl.constexpr,
+    BLOCK: tl.constexpr,
+    HARDWARE: tl.constexpr,
+):
+    """Sweep 3: the gradient of the wrong classes over their logits."""
+    columns = tl.arange(0, BLOCK)
+    for start in range(0, classes, BLOCK):
+        here = start + columns < classes
+        x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
+        t = tl.exp2((x - largest) * _LOG2E + shift)
+        if not SMOOTHED:
+            gradient = t * slope
+        elif LINEAR:
+            gradient = t * slope - pull
+        elif FLOORED:
+            held = tl.where(t >= least_t, _divide(pull, label_rest + t, HARDWARE), 0.0)
+            gradient = t * (slope - held)
+        else:
+            gradient = t * (slope - _divide(pull, label_rest + t, HARDWARE))
+        tl.store(logits + start + columns, gradient, mask=here)
+
+
+@triton.jit
 def dece_rows(
     logits,  # [N, V], overwritten by the gradient
     row_stride,
@@ -82,57 +225,16 @@ def dece_rows(
     row = tl.program_id(0).to(tl.int64)
     logits += row * row_stride
     y = tl.load(target + row)
-    columns = tl.arange(0, BLOCK)
     if y == ignore_index:
-        tl.store(loss + row, 0.0)
-        tl.store(ce + row, 0.0)
-        tl.store(sigma + row, 0.0)
-        if GRADIENT:
-            for start in range(0, classes, BLOCK):
-                tl.store(logits + start + columns, 0.0, mask=start + columns < classes)
+        _mask_row(logits, classes, loss + row, ce + row, sigma + row, GRADIENT, BLOCK)
         return
-    # a target outside the vocabulary makes the loss NaN, which the trainer reports, instead of reading elsewhere
-    inside = (y >= 0) & (y < classes)
-    y = y.to(tl.int32)
-    stored = tl.load(logits + y, mask=inside, other=float("nan"))
+    y, inside, stored = _take_target_out(logits, y, classes)
     x_target = stored.to(tl.float32)
-    # Taken out of the row, the target needs no exception in any sweep, and 1 - p of a sure row keeps its digits.
-    # Every thread has read it before one of them writes, and nobody reads the row before that.
-    tl.debug_barrier()
-    tl.store(logits + y, float("-inf"), mask=inside)
-    tl.debug_barrier()
-
-    largest = _LOWEST
-    norm = 0.0
-    total_x = 0.0
-    for start in range(0, classes, BLOCK):
-        here = start + columns < classes
-        x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
-        new = tl.maximum(largest, tl.max(x))
-        norm = norm * tl.exp2((largest - new) * _LOG2E) + tl.sum(tl.exp2((x - new) * _LOG2E))
-        largest = new
-        if SMOOTHED and LINEAR:
-            total_x += tl.sum(tl.where(here & (start + columns != y), x, 0.0))
-    new = tl.maximum(largest, x_target)
-    e_target = tl.exp2((x_target - new) * _LOG2E)
-    e_others = norm * tl.exp2((largest - new) * _LOG2E)
-    norm = e_target + e_others
-    largest = new
-    p_target = e_target / norm
-    p_others = e_others / norm
+    largest, norm, total_x = _sweep_normaliser(logits, classes, y, SMOOTHED and LINEAR, BLOCK)
+    largest, norm, p_target, p_others = _with_target(x_target, largest, norm)
     log_norm = tl.log(norm)
     ce_row = (largest - x_target) + log_norm
-    if LINEAR:
-        sigma_target = 1.0
-        log_m_target = -ce_row
-    else:
-        m_target = alpha * p_target + label_target
-        alive = 1.0
-        if FLOORED:
-            m_target = alpha * tl.maximum(p_target, floor) + label_target
-            alive = tl.where(p_target >= floor, 1.0, 0.0)
-        sigma_target = alive * alpha * p_target / m_target
-        log_m_target = tl.log(m_target)
+    sigma_target, log_m_target = _target_terms(p_target, ce_row, alpha, floor, label_target, LINEAR, FLOORED)
     # maximum() and where() drop NaN, and a row with NaN must not look healthy
     loss_row = tl.where(norm == norm, -q_target * log_m_target, norm)
     total_rest = 0.0
@@ -140,30 +242,16 @@ def dece_rows(
 
     # p_i * ratio = exp2(x_i * log2(e) + shift)
     shift = tl.log2(ratio / norm)
+
     if SMOOTHED and LINEAR:
         loss_row -= q_rest * (total_x - (classes - 1) * (largest + log_norm))
         total_rest = q_rest * (classes - 1)
     if SMOOTHED and not LINEAR:
-        log_sum = tl.zeros([BLOCK], tl.float32)
-        sigma_sum = tl.zeros([BLOCK], tl.float32)
-        least_t = floor * ratio
-        for start in range(0, classes, BLOCK * PRODUCT):
-            # what is not there has m = 1 and sigma = 0: the target, and what lies behind the last class
-            product = tl.full([BLOCK], 1.0, tl.float32)
-            for k in tl.static_range(PRODUCT):
-                at = start + k * BLOCK + columns
-                x = tl.load(logits + at, mask=at < classes, other=float("-inf")).to(tl.float32)
-                t = tl.exp2((x - largest) * _LOG2E + shift)
-                if FLOORED:
-                    m = label_rest + tl.maximum(t, least_t)
-                    sigma_sum += tl.where(t >= least_t, _divide(t, m, HARDWARE), 0.0)
-                else:
-                    m = label_rest + t
-                    sigma_sum += _divide(t, m, HARDWARE)
-                product *= m
-            log_sum += _log2(product, HARDWARE)
-        total_rest = q_rest * tl.sum(sigma_sum)
-        loss_row -= q_rest * (tl.sum(log_sum) * _LN2 + (classes - 1) * log_least)
+        log_sum, sigma_sum = _sweep_rest(
+            logits, classes, largest, shift, floor * ratio, label_rest, FLOORED, BLOCK, PRODUCT, HARDWARE
+        )
+        total_rest = q_rest * sigma_sum
+        loss_row -= q_rest * (log_sum * _LN2 + (classes - 1) * log_least)
     tl.store(loss + row, loss_row)
     tl.store(ce + row, ce_row)
 
@@ -175,22 +263,22 @@ def dece_rows(
     if SCALED:
         weight = tl.load(scale)
     total = q_target * sigma_target + total_rest
-    slope = total * inverse_ratio * weight
-    pull = q_rest * weight
-    for start in range(0, classes, BLOCK):
-        here = start + columns < classes
-        x = tl.load(logits + start + columns, mask=here, other=float("-inf")).to(tl.float32)
-        t = tl.exp2((x - largest) * _LOG2E + shift)
-        if not SMOOTHED:
-            gradient = t * slope
-        elif LINEAR:
-            gradient = t * slope - pull
-        elif FLOORED:
-            held = tl.where(t >= floor * ratio, _divide(pull, label_rest + t, HARDWARE), 0.0)
-            gradient = t * (slope - held)
-        else:
-            gradient = t * (slope - _divide(pull, label_rest + t, HARDWARE))
-        tl.store(logits + start + columns, gradient, mask=here)
+    slope, pull = total * inverse_ratio * weight, q_rest * weight
+    _sweep_gradient(
+        logits,
+        classes,
+        largest,
+        shift,
+        floor * ratio,
+        label_rest,
+        slope,
+        pull,
+        SMOOTHED,
+        LINEAR,
+        FLOORED,
+        BLOCK,
+        HARDWARE,
+    )
     # every thread's part of the row is written before one of them writes the target
     tl.debug_barrier()
     tl.store(logits + y, (total_rest - p_others * total) * weight, mask=inside)
