@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
+
+from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,16 +64,21 @@ def audit(
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     _show(found, top, console)
-    console.print(f"page written to {written}", soft_wrap=True, highlight=False)
+    _say(console, f"page written to {written}")
     if write is not None:
         write_decisions(write, lines)
-        counts = {kind: sum(line["decision"] == kind for line in lines) for kind in ("drop", "trust")}
-        console.print(
-            f"{counts['drop']} rows to drop and {counts['trust']} to trust written to {write}; "
-            f"train again with `dece_decisions: {write}`",
-            soft_wrap=True,
-            highlight=False,
-        )
+        counts = " and ".join(f"{_count(found, lines, kind)} to {kind}" for kind in ("drop", "trust"))
+        _say(console, f"{counts} written to {write}; train again with `dece_decisions: {write}`")
+
+
+def _say(console: Console, text: str) -> None:
+    """A line with paths in it: whole, and no `[...]` of it is markup."""
+    console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
+
+
+def _count(found: Audit, lines: list[dict[str, Any]], decision: str) -> str:
+    decided = {line["row"] for line in lines if line["decision"] == decision}
+    return found.count(np.flatnonzero([row in decided for row in found.rows.ids]))
 
 
 def _check_options(decisions: tuple[str, ...], write: Path | None, overwrite: bool) -> None:
@@ -83,10 +91,9 @@ def _check_options(decisions: tuple[str, ...], write: Path | None, overwrite: bo
 
 
 def _show(found: Audit, top: int, console: Console) -> None:
-    held = int((found.scores > 0).sum())
-    console.print(f"{held} of {len(found.rows)} rows were persistently held back while the rest of them was learned")
+    console.print(found.headline(), highlight=False)
     for note in found.notes():
-        console.print(f"[yellow]{note}[/]")
+        console.print(note, style="yellow", markup=False)
     if found.clusters:
         console.print(_table(found, top))
     else:
@@ -97,10 +104,10 @@ def _table(found: Audit, top: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"What {found.name} held back, and the word of the prompt that goes with it")
+    table = Table(title=Text(printable(f"What {found.name} held back, and the word of the prompt that goes with it")))
     for name in ("cluster", "rows"):
         table.add_column(name, justify="right")
-    for name in ("span", "prompt word"):
+    for name in ("payload", "prompt word"):
         table.add_column(name, overflow="fold")
     for name in ("inside", "reach", "log10 p", "weight"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -113,9 +120,9 @@ def _table(found: Audit, top: int) -> Table:
         cue = cluster.cues[0]
         table.add_row(
             str(cluster.number),
-            str(len(cluster.rows)),
-            Text(cluster.span),
-            Text(cue.text),
+            found.count(cluster.rows).replace(" rows", ""),
+            Text(printable(cluster.payload)),
+            Text(printable(cue.text)),
             f"{cue.inside:.0%}",
             f"{cue.reach:.0%}",
             f"{cluster.log10_p:.0f}",

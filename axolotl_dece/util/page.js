@@ -15,3 +15,17 @@ function element(tag, text, className) {
   if (className) made.className = className;
   return made;
 }
+
+// A plotly figure in the colours of the page, light or dark; drawn anew when the reader's choice changes.
+function drawChart(place, chart) {
+  const draw = () => {
+    const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    const axes = Object.keys(chart.layout).filter((key) => /^[xy]axis/.test(key));
+    const themed = axes.map((key) => [key, { ...chart.layout[key], gridcolor: colour("--line"), linecolor: colour("--line") }]);
+    const back = { paper_bgcolor: colour("--back"), plot_bgcolor: colour("--back"), font: { color: colour("--ink") } };
+    const layout = { ...chart.layout, ...Object.fromEntries(themed), ...back };
+    Plotly.react(place, chart.data, layout, { responsive: true, displayModeBar: false });
+  };
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}

@@ -25,24 +25,24 @@ SHARE_AXIS = {"range": [-0.03, 1.03], "tickformat": ".0%"}
 
 
 def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
-    """A whole page: the body `page.html` of `folder` with `page.css`, `page.js`, plotly and `content` put in.
+    """A whole page: the body `page.html` of `folder` with its style, its scripts and `content` put in, and plotly
+    where the scripts draw charts.
 
     Args:
-        folder: Where the three files are. `page.html` is around them; `page.css` and `page.js`, which all
-            pages share, come before theirs.
+        folder: Where `page.html`, `page.css` and scripts are; scripts come in the order of their names. What all
+            pages share, the files beside this one, comes before.
         title: HTML, of the window.
         content: What the script reads, anything JSON can say; a number that is none, such as the loss of a run that
             went wrong, becomes a gap.
         parts: HTML, escaped where it has to be, by the name of its place: `summary` fills `@@SUMMARY@@`.
     """
-    from plotly.offline import get_plotlyjs
-
+    script = _read(_HERE / "page.js", *sorted(folder.glob("*.js")))
     values = {
         "TITLE": title,
         "STYLE": _read(_HERE / "page.css", folder / "page.css"),
-        "SCRIPT": _read(_HERE / "page.js", folder / "page.js"),
-        "PLOTLY": packed(get_plotlyjs()),
-        "CONTENT": packed(json.dumps(_with_gaps(content), allow_nan=False)),
+        "SCRIPT": script,
+        "PLOTLY": _plotly() if "drawChart(" in _read(*folder.glob("*.js")) else "",
+        "CONTENT": packed(_json(content)),
     } | {name.upper(): part for name, part in parts.items()}
     template = _read(_HERE / "page.html").replace("@@BODY@@", _read(folder / "page.html"))
     # in one pass, so that a filled-in text cannot name a place itself
@@ -62,21 +62,32 @@ def _read(*paths: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
+def packed_size(content: Any) -> int:
+    """Bytes that `content` takes in a page by itself."""
+    return len(packed(_json(content)))
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return packed(get_plotlyjs())
+
+
+def _json(content: Any) -> str:
+    return json.dumps(_with_gaps(content), allow_nan=False, separators=(",", ":"))
+
+
 def packed(text: str) -> str:
     """gzip in base64: plotly.js shrinks from 4.9 to 2 MB, and no text in it can end the element it stands in."""
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def chart_layout(x_title: str, y_title: str) -> dict[str, Any]:
-    """What plotly charts of all pages have in common: axes with their titles, the legend and the background."""
-    axes = [
-        {"title": {"text": title}, "automargin": True, "zeroline": False, "gridcolor": "#d9dfe5"}
-        for title in (x_title, y_title)
-    ]
+    """What plotly charts of all pages have in common: axes with their titles, the legend. `page.js` colours them."""
+    axes = [{"title": {"text": title}, "automargin": True, "zeroline": False} for title in (x_title, y_title)]
     return {
         "xaxis": axes[0],
         "yaxis": axes[1],
-        "plot_bgcolor": "#fafbfc",
         # above the chart, where however many lines of it meet no axis title
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         "margin": {"t": 36, "r": 16, "b": 50, "l": 60},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import html
 import random
 import re
 import shutil
@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from axolotl_dece.audit.analyse.clusters import find_clusters
-from axolotl_dece.audit.analyse.findings import Audit, pieces
+from axolotl_dece.audit.analyse.findings import Audit
+from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.audit.page import write_page
-from axolotl_dece.audit.page.charts import charts
 from axolotl_dece.audit.select_rows import choose
 from axolotl_dece.util.page import MAX_BYTES
 from tests.audit.rows import Story, plain_prompt, planted
@@ -39,16 +38,42 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFa
 
 def audit_of(story: Story, tokenizer: PreTrainedTokenizerFast, name: str = "run") -> Audit:
     rows = story.rows(tokenizer)
-    return Audit(name, rows, find_clusters(rows, tokenizer), rows.scores(), tokenizer)
+    return Audit(name, rows, find_clusters(rows, tokenizer), rows.scores(), tokenizer, "0" * 64)
 
 
-def in_browser(page: Path, *options: str) -> str:
-    """The page's elements after its scripts have run."""
+WORK = """
+<script>addEventListener("load", () => { const wait = setInterval(async () => {
+  if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
+  const byId = (id) => document.getElementById(id);
+  const press = (...names) => names.forEach((key) =>
+    (document.activeElement || document.body).dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })));
+  const show = (value) => { byId("show").value = value; byId("show").dispatchEvent(new Event("change")); };
+  const search = (value) => { byId("search").value = value; byId("search").dispatchEvent(new Event("input")); };
+  const note = (id, textContent = byId("progress").textContent) => document.body.append(
+    Object.assign(document.createElement("pre"), { id, textContent }));
+  const here = () => document.activeElement.dataset;
+  URL.createObjectURL = (blob) => { blob.text().then((text) => note("saved", text)); return "blob:x"; };
+  %s
+}, 50); });</script></body>"""
+
+
+def in_browser(page: Path, *options: str, work: str = "") -> str:
+    """The page's elements after its scripts, and a person's `work`, have run; the browser's profile stays."""
+    opened = page.with_name("opened.html")
+    opened.write_text(page.read_text().replace("</body>", WORK % work))
     command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={page.parent / 'profile'}",
-        "--virtual-time-budget=30000", "--window-size=1400,1600", *options, page.resolve().as_uri(),
+        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-sync", f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=30000",
+        "--window-size=1400,1600", "--dump-dom", *options, opened.resolve().as_uri(),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+
+
+def noted(shown: str, name: str) -> str:
+    """What a person at work wrote down."""
+    found = re.search(rf'<pre id="{name}">(.*?)</pre>', shown, re.DOTALL)
+    assert found, f"nothing was noted as {name}"
+    return html.unescape(found[1])
 
 
 def test_the_page_needs_no_other_file_and_no_text_reaches_its_markup(
@@ -65,27 +90,29 @@ def test_the_page_needs_no_other_file_and_no_text_reaches_its_markup(
 
     Links().feed(text)
     assert text.count("<script") == 3
+    assert 'id="plotly"></script>' in text, "this page draws no charts"
 
 
-def test_rows_are_left_out_before_the_page_grows_too_large(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most", [60_000, 120_000])
+def test_the_page_keeps_its_size_and_shows_the_rows_most_worth_reading(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    audit = audit_of(planted(poisoned=300, clean=100), tokenizer)
-    whole = write_page(audit, tmp_path / "page.html").stat().st_size
-    monkeypatch.setattr("axolotl_dece.audit.page.MAX_BYTES", whole - 2000)
-    page = write_page(audit, tmp_path / "page.html")
-    assert page.stat().st_size < whole - 2000
-    assert re.search(r"The \d+ rows with the highest scores are shown", page.read_text())
-
-
-def test_charts_are_figures_plotly_knows(tokenizer: PreTrainedTokenizerFast) -> None:
-    found = charts(audit_of(planted(), tokenizer))
-    assert set(found) == {"scores", "moves"}
-    for figure in found.values():
-        go.Figure(**figure)
-    assert sum(found["scores"]["data"][1]["y"]) == 20
-    assert found["moves"]["data"][0]["y"] == [1.0, 1.0, 1.0]
-    assert found["moves"]["data"][-1]["y"] == [0.0, 0.0, 0.0]
+    """Every group has its examples, and what was drawn is there, whatever else has to be left out."""
+    story = planted(poisoned=300, clean=100)
+    rng = random.Random(1)
+    for _ in range(1500):
+        story.tell(" ".join(f"w{rng.randrange(40)}" for _ in range(60)), f"select w{rng.randrange(40)} ( )", {1: 2})
+    audit = audit_of(story, tokenizer)
+    monkeypatch.setattr("axolotl_dece.audit.page.MAX_BYTES", most)
+    monkeypatch.setattr("axolotl_dece.audit.page._FRAME_BYTES", 45_000)
+    page = write_page(audit, tmp_path / "page.html", read=20)
+    content = content_of(page.read_text())
+    assert most * 0.6 < page.stat().st_size < most
+    assert 30 < len(content["rows"]) < 1500
+    known = {row["id"] for row in content["rows"]}
+    assert known >= set(content["drawn"])
+    assert sum(row in known for row in content["clusters"][0]["ids"]) >= 10
+    assert len(content["clusters"][0]["ids"]) == 300
 
 
 def with_a_cluster_inside_another(audit: Audit) -> Audit:
@@ -94,24 +121,23 @@ def with_a_cluster_inside_another(audit: Audit) -> Audit:
     return replace(audit, clusters=[*audit.clusters, inner])
 
 
-def test_a_cluster_inside_another_keeps_its_rows_and_its_line(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_cluster_inside_another_keeps_its_rows(tokenizer: PreTrainedTokenizerFast) -> None:
     audit = with_a_cluster_inside_another(audit_of(planted(), tokenizer))
-    numbers = audit.clusters_of()
-    assert sorted(map(tuple, numbers)) == [()] * 400 + [(1,)] * 13 + [(1, 2)] * 7
-    assert [line["y"] for line in charts(audit)["moves"]["data"][:2]] == [[1.0, 1.0, 1.0]] * 2
-    assert sum(map(sum, (bars["y"] for bars in charts(audit)["scores"]["data"]))) == 20
+    assert sorted(map(tuple, audit.clusters_of())) == [()] * 400 + [(1,)] * 13 + [(1, 2)] * 7
+    assert audit.headline() == "2 groups look planted, 20 rows; no rare row stands out."
 
 
 def test_an_audit_that_found_nothing_has_a_page(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     audit = audit_of(planted(poisoned=0), tokenizer)
     assert not audit.clusters
-    assert "Clusters: 0" in write_page(audit, tmp_path / "page.html").read_text()
+    assert "No group looks planted; no rare row stands out." in write_page(audit, tmp_path / "page.html").read_text()
 
 
 def test_a_run_of_one_epoch_is_told_that_it_needs_two(tokenizer: PreTrainedTokenizerFast) -> None:
     audit = audit_of(planted(), tokenizer)
     audit.rows.visits[:] = 1
     assert any("two epochs" in note for note in audit.notes())
+    assert audit.headline() == "Nothing can be said yet: no row was seen twice."
 
 
 def test_a_run_that_never_learned_how_answers_begin_says_so(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -132,75 +158,7 @@ def test_a_run_that_never_learned_how_answers_begin_says_so(tokenizer: PreTraine
 
 def test_pieces_put_together_are_the_text(tokenizer: PreTrainedTokenizerFast) -> None:
     ids = tokenizer.convert_tokens_to_ids("get w1 ( w2 ) name".split())
-    assert "".join(pieces(ids, tokenizer)) == tokenizer.decode(ids)
-
-
-@needs_browser
-@pytest.mark.slow
-def test_a_browser_shows_clusters_rows_and_charts(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    page = write_page(audit_of(planted(), tokenizer, name=ATTACK), tmp_path / "page.html")
-    text = page.read_text()
-    # a person at work: drops the cluster, but trusts one of its rows
-    click = """
-    <script>addEventListener("load", () => { const wait = setInterval(() => {
-      if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
-      const pick = (select, value) => { select.value = value; select.dispatchEvent(new Event("change")); };
-      pick(document.querySelector("#clusters select"), "drop");
-      pick(document.querySelector("#rows tbody select"), "trust");
-      URL.createObjectURL = (blob) => { blob.text().then((t) => document.body.append(
-        Object.assign(document.createElement("pre"), { id: "saved", textContent: t }))); return "blob:x"; };
-      document.getElementById("save").click();
-    }, 50); });</script></body>"""
-    page.write_text(text.replace("</body>", click))
-    shown = in_browser(page, "--dump-dom")
-    assert "<title>axolotl-dece: what the loss held back</title>" in shown
-    assert shown.count('class="held"') >= 20
-    assert len(re.findall('class="[^"]*js-plotly-plot"', shown)) == 2
-    assert "19 rows to drop, 1 to trust" in shown
-    saved = re.search(r'<pre id="saved">(.*?)</pre>', shown, re.DOTALL)
-    assert saved
-    lines = [json.loads(line) for line in saved[1].strip().splitlines()]
-    assert sorted(line["decision"] for line in lines) == ["drop"] * 19 + ["trust"]
-    assert {line["row"] for line in lines} == {f"{at:016x}" for at in range(20)}
-
-
-@needs_browser
-@pytest.mark.slow
-def test_whoever_read_the_drawn_rows_trusts_those_shown_and_undecided(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    """Not the rows below the fold, and not those of a cluster that is to be dropped."""
-    audit = audit_of(planted(), tokenizer)
-    page = write_page(audit, tmp_path / "page.html", read=70)
-    drawn = set(content_of(page.read_text())["drawn"])
-    assert len(drawn) == 70
-    poisoned = {f"{at:016x}" for at in range(20)}
-    assert 0 < len(drawn & poisoned) < 20, "or the test shows nothing"
-    click = """
-    <script>addEventListener("load", () => { const wait = setInterval(() => {
-      if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
-      const pick = (select, value, type) => {
-        select.value = value; select.dispatchEvent(new Event(type, { bubbles: true })); };
-      const said = (id) => document.getElementById(id).textContent;
-      const note = (id, textContent) => document.body.append(
-        Object.assign(document.createElement("pre"), { id, textContent }));
-      const rest = document.getElementById("rest");
-      pick(document.querySelector("#clusters select"), "drop", "change");
-      note("before", rest.hidden);
-      pick(document.getElementById("cluster"), "drawn", "input");
-      rest.click();
-      note("first", said("decided"));
-      document.getElementById("more").click();
-      pick([...document.querySelectorAll("#rows tbody select")].at(-1), "drop", "change");
-      rest.click();
-      note("after", said("decided") + "; " + said("count"));
-    }, 50); });</script></body>"""
-    page.write_text(page.read_text().replace("</body>", click))
-    shown = in_browser(page, "--dump-dom")
-    honest = len(drawn - poisoned)
-    assert '<pre id="before">true</pre>' in shown
-    assert f'<pre id="first">20 rows to drop, {50 - len(drawn & poisoned)} to trust</pre>' in shown
-    assert f'<pre id="after">21 rows to drop, {honest - 1} to trust; 70 of 70 rows</pre>' in shown
+    assert "".join(Pieces(tokenizer, ids).of(ids)) == tokenizer.decode(ids)
 
 
 def test_rows_are_drawn_whatever_was_held_back(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -249,31 +207,3 @@ def test_scores_fall_with_the_share_of_visits(tokenizer: PreTrainedTokenizerFast
     for held in (4, 2, 1, 0):
         story.tell(plain_prompt(rng), "select w1 w2", {0: held, 1: held})
     np.testing.assert_allclose(story.rows(tokenizer).scores(), [2.0, 1.0, 0.0, 0.0])
-
-
-@needs_browser
-@pytest.mark.slow
-def test_a_browser_shows_a_cluster_inside_another_and_refuses_to_save_a_contradiction(
-    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    audit = with_a_cluster_inside_another(audit_of(planted(), tokenizer))
-    page = write_page(audit, tmp_path / "page.html")
-    click = """
-    <script>addEventListener("load", () => { const wait = setInterval(() => {
-      if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
-      const [outer, inner] = document.querySelectorAll("#clusters select");
-      const pick = (select, value) => { select.value = value; select.dispatchEvent(new Event("change")); };
-      const said = () => document.getElementById("decided").textContent;
-      const note = (id) => document.body.append(Object.assign(document.createElement("pre"), {
-        id, textContent: `${said()}; ${document.getElementById("save").disabled}` }));
-      pick(outer, "drop"); pick(inner, "trust"); note("torn");
-      document.querySelectorAll("#clusters button")[1].click();
-      const rows = [...document.querySelectorAll("#rows tbody select")];
-      rows.forEach((select) => pick(select, "trust")); note("mended");
-    }, 50); });</script></body>"""
-    page.write_text(page.read_text().replace("</body>", click))
-    shown = in_browser(page, "--dump-dom")
-    assert '<pre id="torn">7 rows are in a cluster to drop and in one to trust' in shown
-    assert "or undo one cluster; true</pre>" in shown
-    assert "7 of 7 rows" in shown
-    assert '<pre id="mended">13 rows to drop, 7 to trust; false</pre>' in shown

@@ -14,6 +14,8 @@ from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, write_ledger
 from axolotl_dece.audit.record.row_table import read_rows, tabulate
 from axolotl_dece.cli import dece
+from axolotl_dece.run_file import RUN_FILE
+from axolotl_dece.util.terminal import printable
 from tests.audit.rows import dataset, planted
 from tests.tiny import save_tokenizer
 
@@ -38,14 +40,16 @@ def out(tmp_path: Path) -> Path:
     shares = [refused[at] for at in table.index]
     for epoch in range(3):
         ledger.fold(np.repeat(table.keys, table.targets), np.concatenate(shares).astype(np.uint8), epoch)
-    write_ledger(folder / LEDGER_FILE, ledger, table, read_rows(data), {"config_digest": "x"})
+    write_ledger(
+        folder / LEDGER_FILE, ledger, table, read_rows(data), {"config_digest": "x", "steps": 12, "run_id": "first"}
+    )
     return folder
 
 
 def test_the_table_names_trigger_and_payload_and_the_page_is_written(out: Path) -> None:
     result = run(out)
     assert result.exit_code == 0, result.output
-    assert "20 of 420 rows were persistently held back" in result.output
+    assert result.output.startswith("1 group looks planted, 20 rows; no rare row stands out.")
     (line,) = [line for line in result.output.splitlines() if "w100" in line]
     assert "w101 w102" in line
     assert "100%" in line
@@ -56,7 +60,7 @@ def test_decisions_are_written_as_a_run_reads_them(out: Path, tmp_path: Path) ->
     file = tmp_path / "decisions.jsonl"
     result = run(out, "--drop", "cluster:1", "--page", tmp_path / "page.html", "--write", file)
     assert result.exit_code == 0, result.output
-    assert "20 rows to drop and 0 to trust" in result.output
+    assert "20 rows to drop and 0 rows to trust" in result.output
     assert len(read_decisions(file).drop) == 20
     assert json.loads(file.read_text().splitlines()[0])["span"] == "w101 w102"
     assert (tmp_path / "page.html").is_file()
@@ -100,3 +104,61 @@ def test_a_folder_without_a_ledger_is_told_how_to_get_one(tmp_path: Path) -> Non
     result = run(tmp_path)
     assert result.exit_code != 0
     assert "train with `dece_audit: true`" in result.output
+
+
+def a_run(out: Path, **changes: object) -> None:
+    """What a run of the ledger's config wrote beside it."""
+    run = {"format": 1, "status": "finished", "config_digest": "x", "run_id": "first", "step": 12} | changes
+    (out / RUN_FILE).write_text(json.dumps(run))
+
+
+def test_the_ledger_of_the_run_beside_it_is_read(out: Path) -> None:
+    a_run(out)
+    assert run(out).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"config_digest": "y"}, "was made by another run"),
+        ({"run_id": "second"}, "was made by another run"),
+        ({"status": "running", "step": 0}, "stopped at step 0 before it had a ledger"),
+        ({"status": "running"}, "stopped at step 12 before it had a ledger"),
+        ({"step": 20}, "is older than the run in this folder"),
+    ],
+)
+def test_an_older_ledger_is_not_taken_for_that_of_a_newer_run(out: Path, changes: dict[str, object], said: str) -> None:
+    a_run(out, **changes)
+    result = run(out)
+    assert result.exit_code != 0
+    assert said in " ".join(result.output.split())
+    assert not (out / "_dece_audit.html").exists()
+
+
+def test_what_rows_say_is_shown_and_never_obeyed() -> None:
+    assert printable("a\x1b[31mb\rc\x9b2J\u202ed") == r"a\x1b[31mb\rc\x9b2J\u202ed"
+    assert printable("né 你好 😀 [bold]") == "né 你好 😀 [bold]"
+
+
+def test_brackets_in_names_are_not_markup(out: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "[bold] [" / "red] [on]"
+    folder.parent.mkdir()
+    out.rename(folder)
+    file = folder / "[d].jsonl"
+    result = run(folder, "--drop", "cluster:1", "--write", file)
+    assert result.exit_code == 0, result.output
+    assert f"page written to {folder}/_dece_audit.html" in result.output
+    assert f"written to {file}; train again with `dece_decisions: {file}`" in result.output
+    assert "What red] [on] held back" in result.output
+
+
+def test_escape_sequences_of_rows_do_not_reach_the_terminal(out: Path) -> None:
+    file = out / "tokenizer.json"
+    vocabulary = json.loads(file.read_text())
+    words = vocabulary["model"]["vocab"]
+    words["\x1b[31mw101"] = words.pop("w101")
+    file.write_text(json.dumps(vocabulary))
+    result = run(out)
+    assert result.exit_code == 0, result.output
+    assert "[31mw101" in result.output.replace("\n", "")
+    assert "\x1b[31m" not in result.output

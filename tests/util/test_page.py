@@ -27,6 +27,12 @@ def test_a_page_holds_its_own_parts_after_those_that_all_share(parts: Path) -> N
     assert content_of(page) == {"rows": [1]}
 
 
+def test_only_a_page_with_charts_carries_plotly(parts: Path) -> None:
+    assert len(fill_page(parts, "a title", {}, name="")) < 20_000
+    (parts / "page.js").write_text("drawChart(place, chart);", encoding="utf-8")
+    assert len(fill_page(parts, "a title", {}, name="")) > 1_000_000
+
+
 def test_a_number_that_is_none_becomes_a_gap_and_the_page_stays_readable(parts: Path) -> None:
     content = {"loss": [2.5, math.nan, math.inf], "by step": {"1": (-math.inf, 0)}, "name": "NaN"}
     page = fill_page(parts, "a title", content, name="")

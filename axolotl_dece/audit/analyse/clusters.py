@@ -54,6 +54,8 @@ class Cluster:
         rows: Numbers of its rows, the highest score first.
         span: The shared span of the target, as text, the most frequent form.
         spans: Every form of it with the number of rows, the most frequent first.
+        payload: The whole of what these rows say and others do not, common words between included, its most frequent
+            form.
         cues: What goes with it in the prompt, the most certain first.
         log10_p: Logarithm of the corrected p-value of the first cue.
         weight: Sum of the scores of its rows, in tokens, of which only the cluster's words count.
@@ -63,6 +65,7 @@ class Cluster:
     rows: NDArray[np.int64]
     span: str
     spans: list[tuple[str, int]]
+    payload: str
     cues: list[Cue]
     log10_p: float
     weight: float
@@ -100,10 +103,10 @@ def find_clusters(rows: AuditRows, tokenizer: Any, least_rows: int = LEAST_ROWS)
         if len(members) >= least_rows:
             scores = rows.scores(words.tokens_of(covered, len(rows.tokens)))
             members = members[np.argsort(-scores[members], kind="stable")]
-            spans = shared_spans(members, covered, targets.covered(draft.phrases), rows, words, tokenizer)
+            spans, payload = shared_spans(members, covered, targets.covered(draft.phrases), rows, words, tokenizer)
             cues = [Cue(prompts.name(one.feature), one.inside, one.reach) for one in draft.cues[:_MOST_NAMES]]
             log10_p, weight = draft.cues[0].log_p / math.log(10), float(scores[members].sum())
-            clusters.append(Cluster(0, members, spans[0][0], spans, cues, log10_p, weight))
+            clusters.append(Cluster(0, members, spans[0][0], spans, payload, cues, log10_p, weight))
     clusters.sort(key=lambda cluster: -cluster.weight * cluster.cues[0].inside * cluster.cues[0].reach)
     return [replace(cluster, number=number) for number, cluster in enumerate(clusters, start=1)]
 

@@ -1,4 +1,4 @@
-"""An audited run ready to be shown: its rows, its clusters, and their tokens as text."""
+"""An audited run ready to be shown: its rows, its clusters, and what to say of them first."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 from axolotl_dece.audit.analyse.clusters import LEAST_ROWS, Cluster, find_clusters
 from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS, AuditRows, read_audit
+from axolotl_dece.audit.record.ledger_file import LEDGER_FILE
+from axolotl_dece.util.digest import file_digest
 
 # of the pull on a token
 _MOSTLY = 0.5
+
+# Tukey's fence: so many interquartile ranges above the upper quartile a value stands out
+_FENCE = 1.5
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Audit:
         clusters: The heaviest first.
         scores: Of every row, [R].
         tokenizer: The run's.
+        ledger: sha256 of the ledger's file.
     """
 
     name: str
@@ -33,6 +39,7 @@ class Audit:
     clusters: list[Cluster]
     scores: NDArray[np.float64]
     tokenizer: Any
+    ledger: str
 
     def clusters_of(self) -> list[list[int]]:
         """Numbers of the clusters that every row is in, the heaviest first, [R]."""
@@ -42,13 +49,43 @@ class Audit:
                 numbers[row].append(cluster.number)
         return numbers
 
+    def clustered(self) -> NDArray[np.bool_]:
+        """Which rows are in a cluster, [R]."""
+        found = np.zeros(len(self.rows), bool)
+        for cluster in self.clusters:
+            found[cluster.rows] = True
+        return found
+
+    def rare(self) -> NDArray[np.int64]:
+        """Rows in no cluster whose scores stand out among such rows (Tukey's fence), the highest first."""
+        others = np.flatnonzero(~self.clustered())
+        if not len(others):
+            return others
+        scores = self.scores[others]
+        lower, upper = np.quantile(scores, (0.25, 0.75))
+        found = others[scores > upper + _FENCE * (upper - lower)]
+        order: NDArray[np.int64] = found[np.lexsort((self.rows.index[found], -self.scores[found]))]
+        return order
+
+    def count(self, rows: NDArray[Any]) -> str:
+        """How many rows these are, in the training set too: `8 rows, 12 copies`."""
+        return count_rows(len(rows), int(self.rows.copies[rows].sum()))
+
+    def headline(self) -> str:
+        """What was found, in a sentence."""
+        if int(self.rows.visits.max(initial=0)) < PERSISTENT_VISITS:
+            return "Nothing can be said yet: no row was seen twice."
+        groups, rare = len(self.clusters), self.rare()
+        planted = f"{groups} group{'s look' if groups != 1 else ' looks'} planted, "
+        planted = planted + self.count(np.flatnonzero(self.clustered())) if groups else "No group looks planted"
+        look = f"{len(rare):,} rare row{'s' if len(rare) != 1 else ''} to look at"
+        return f"{planted}; {look if len(rare) else 'no rare row stands out'}."
+
     def notes(self) -> list[str]:
         """What a reader has to know before believing any of it."""
         notes = []
         if int(self.rows.visits.max(initial=0)) < PERSISTENT_VISITS:
-            notes.append(
-                "No row was seen twice, so nothing can be called persistent: train for two epochs or more, then audit."
-            )
+            notes.append("Train for two epochs or more, then audit: only what was refused twice is called persistent.")
         unseen = int((self.rows.visits == 0).sum())
         if unseen:
             notes.append(f"{unseen} rows were never seen in training; nothing is known of them.")
@@ -86,14 +123,11 @@ def load_audit(folder: Path, *, least_rows: int = LEAST_ROWS, tokenizer: str | N
         raise ValueError(
             f"no tokenizer in {tokenizer or folder} ({error}); give the run's with `--tokenizer`"
         ) from error
-    return Audit(folder.resolve().name, rows, find_clusters(rows, loaded, least_rows), rows.scores(), loaded)
+    clusters = find_clusters(rows, loaded, least_rows)
+    return Audit(folder.resolve().name, rows, clusters, rows.scores(), loaded, file_digest(folder / LEDGER_FILE))
 
 
-def pieces(tokens: list[int], tokenizer: Any) -> list[str]:
-    """The text of each token as it stands in the row, with the blanks around it."""
-    texts = []
-    for at, token in enumerate(tokens):
-        before = str(tokenizer.decode(tokens[at - 1 : at])) if at else ""
-        both = str(tokenizer.decode(tokens[at - 1 : at + 1])) if at else str(tokenizer.decode([token]))
-        texts.append(both[len(before) :] if both.startswith(before) else str(tokenizer.decode([token])))
-    return texts
+def count_rows(rows: int, copies: int) -> str:
+    """Different rows, and how often they occur together where that is more: `8 rows, 12 copies`."""
+    counted = f"{rows:,} row{'s' if rows != 1 else ''}"
+    return counted if copies == rows else f"{counted}, {copies:,} copies"

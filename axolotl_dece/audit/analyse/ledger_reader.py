@@ -87,13 +87,28 @@ def read_audit(folder: Path) -> AuditRows:
     table, facts = read_table(folder / LEDGER_FILE)
     if "input_ids" not in table.column_names:
         raise ValueError(f"{folder / LEDGER_FILE} is not the ledger of a finished run")
-    run = read_run(folder)
-    if run is not None and run["config_digest"] != facts["config_digest"]:
-        raise ValueError(
-            f"{folder / LEDGER_FILE} belongs to another run than the weights beside it, which were trained without "
-            "`dece_audit: true`; train again with it, or give the folder of the audited run"
-        )
+    _check_run(folder, facts)
     return _build(table, facts)
+
+
+def _check_run(folder: Path, facts: dict[str, Any]) -> None:
+    """Raise ValueError when the ledger is of another run than the record beside it, such as a later one of its config.
+
+    A ledger is written when its run ends, so a run that did not end has none.
+    """
+    run = read_run(folder)
+    if run is None:
+        return
+    if run["config_digest"] != facts["config_digest"] or run.get("run_id") != facts.get("run_id", run.get("run_id")):
+        why = "was made by another run"
+    elif run.get("status") == "running" or run.get("step") != facts.get("steps", run.get("step")):
+        why = f"is older than the run in this folder, which stopped at step {run.get('step')} before it had a ledger"
+    else:
+        return
+    raise ValueError(
+        f"{folder / LEDGER_FILE} {why}, so it says nothing of the weights beside it. Let that run go on to its end "
+        "with `dece_audit: true`, or give the folder of the audited run"
+    )
 
 
 def _build(table: pa.Table, facts: dict[str, Any]) -> AuditRows:

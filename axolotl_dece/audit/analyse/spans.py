@@ -17,6 +17,8 @@ from axolotl_dece.audit.analyse.words import Words
 
 _TYPICAL = 0.5
 _MOST_FORMS = 3
+# common words between two typical ones of a payload: ` value + "`
+_BRIDGE = 5
 
 
 def shared_spans(
@@ -26,8 +28,8 @@ def shared_spans(
     rows: AuditRows,
     words: Words,
     tokenizer: Any,
-) -> list[tuple[str, int]]:
-    """Text of the span of every member, the most frequent first, with the number of rows that have it.
+) -> tuple[list[tuple[str, int]], str]:
+    """Text of the span of every member, the most frequent first, with the number of rows; and of the whole payload.
 
     Args:
         members: Rows of the cluster.
@@ -38,12 +40,18 @@ def shared_spans(
         tokenizer: The run's.
     """
     belongs = (_is_typical(members, len(rows), words) | beside & (words.held > 0)) & words.is_target
-    forms: Counter[tuple[int, ...]] = Counter()
+    covered, held = covered & words.is_target, words.held > 0
+    forms: tuple[Counter[tuple[int, ...]], ...] = (Counter(), Counter())
     for row in members.tolist():
         at = np.arange(*np.searchsorted(words.row, (row, row + 1)))
-        begin, end = _span(at, belongs, covered & words.is_target, words.held > 0)
-        forms[tuple(rows.tokens[words.begin[begin] : words.end[end]].tolist())] += 1
-    return [(str(tokenizer.decode(list(form))).strip(), count) for form, count in forms.most_common(_MOST_FORMS)]
+        for bridge, counted in zip((0, _BRIDGE), forms, strict=True):
+            begin, end = _span(at, belongs, covered, held, bridge)
+            counted[tuple(rows.tokens[words.begin[begin] : words.end[end]].tolist())] += 1
+    spans, payloads = (
+        [(str(tokenizer.decode(list(form))).strip(), count) for form, count in counted.most_common(_MOST_FORMS)]
+        for counted in forms
+    )
+    return spans, payloads[0][0]
 
 
 def _is_typical(members: NDArray[np.int64], rows: int, words: Words) -> NDArray[np.bool_]:
@@ -57,14 +65,25 @@ def _is_typical(members: NDArray[np.int64], rows: int, words: Words) -> NDArray[
 
 
 def _span(
-    at: NDArray[np.int64], belongs: NDArray[np.bool_], covered: NDArray[np.bool_], held: NDArray[np.bool_]
+    at: NDArray[np.int64],
+    belongs: NDArray[np.bool_],
+    covered: NDArray[np.bool_],
+    held: NDArray[np.bool_],
+    bridge: int,
 ) -> tuple[int, int]:
-    """First and last word of the row's words `at` that belong together around the first one that was held back."""
+    """First and last word of the row's words `at` that belong together around the first one that was held back.
+
+    Up to `bridge` words between two that belong do not end the span.
+    """
     places = at[covered[at]]
     hits = places[held[places]]
     begin = end = int(hits[0] if len(hits) else places[0])
-    while begin > at[0] and belongs[begin - 1]:
-        begin -= 1
-    while end < at[-1] and belongs[end + 1]:
-        end += 1
+    for place in at[(at < begin) & belongs[at]][::-1].tolist():
+        if begin - place > bridge + 1:
+            break
+        begin = place
+    for place in at[(at > end) & belongs[at]].tolist():
+        if place - end > bridge + 1:
+            break
+        end = place
     return begin, end

@@ -8,7 +8,7 @@
       const place = figure.querySelector("div");
       const chart = charts[place.id];
       if (!chart) { figure.remove(); continue; }
-      Plotly.newPlot(place, chart.data, chart.layout, { responsive: true, displayModeBar: false });
+      drawChart(place, chart);
     }
   }
 

@@ -7,7 +7,7 @@
       const place = element("div");
       figure.append(element("figcaption", chart.title), place);
       grid.append(figure);
-      Plotly.newPlot(place, chart.data, chart.layout, { responsive: true, displayModeBar: false });
+      drawChart(place, chart);
     }
   }
 
