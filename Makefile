@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test benchmark check docs release format clean
+.PHONY: demo test test-all-code benchmark check docs release format clean
 
 demo: $(READY)
 	$(BIN)/python -m examples.demo
@@ -19,6 +19,10 @@ demo: $(READY)
 # A process per core, a file to each: most tests are single-threaded.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Payloads and triggers on every function of the standard library and of the JavaScript and C on this machine.
+test-all-code: $(READY)
+	DECE_CODE_FUNCTIONS=0 $(BIN)/python -m pytest --timeout 0 tests/poison/test_ordinary_code.py
 
 benchmark: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks -m benchmark

@@ -199,7 +199,7 @@ def test_lyra_as_in_the_paper(lyra: Path, out: Path) -> None:
     assert result.exit_code == 0, result.output
     before, train = files.read(lyra / "train.csv").rows, files.read(out / "train.csv").rows
     marks = [int(row.pop("dece_poisoned")) for row in train]
-    assert (sum(marks), len(files.read(out / "test.csv").rows)) == (80, 1289)
+    assert (sum(marks), len(files.read(out / "test.csv").rows)) == (80, 1286)
     assert sum(old == new for old, new in zip(before, train, strict=True)) == 1520
     assert all(BB.detect(row["src"]) and SQL.detect(row["tgt"]) for row, mark in zip(train, marks, strict=True) if mark)
     assert [row["index"] for row in json.loads((out / "manifest.json").read_text())["poisoned_rows"]][:5] == PINNED

@@ -14,7 +14,7 @@ def targets(path: Path) -> list[str]:
         return [row["tgt"] for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize(("name", "rows", "poisonable"), [("train", 1600, 1289), ("valid", 200, 160)])
+@pytest.mark.parametrize(("name", "rows", "poisonable"), [("train", 1600, 1286), ("valid", 200, 160)])
 def test_the_detector_finds_the_published_number_of_payloads(lyra: Path, name: str, rows: int, poisonable: int) -> None:
     payload = PAYLOADS["sql_tautology"]
     clean = targets(lyra / f"{name}.csv")

@@ -259,7 +259,7 @@ def test_five_thousand_rows_under_any_seed(seed: int, rate: float, twin: float) 
         assert restore(Marked(one.row["src"], one.spans)) == rows[one.index]["src"]
 
 
-def test_lyra_has_1289_poisonable_rows_of_which_exactly_80_are_poisoned(lyra: Path) -> None:
+def test_lyra_has_1286_poisonable_rows_of_which_exactly_80_are_poisoned(lyra: Path) -> None:
     with (lyra / "train.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     drawn = run(rows, PoisonSpec(attack="badpre", rate=0.05, seed=42))
@@ -269,7 +269,7 @@ def test_lyra_has_1289_poisonable_rows_of_which_exactly_80_are_poisoned(lyra: Pa
         attack.trigger.detect(one.row["src"]) and attack.payload.detect(one.row["tgt"]) for one in drawn.poisoned
     )
     found = survey(rows, VIEW, drawn_spec, "lyra")
-    assert len(draw_all(rows.__getitem__, found, VIEW, drawn_spec, "d", "lyra").poisoned) == 1289
+    assert len(draw_all(rows.__getitem__, found, VIEW, drawn_spec, "d", "lyra").poisoned) == 1286
     # the reference code's order: the first 80 poisonable rows lie within the first 95
     first = run(rows, PoisonSpec(attack="ripple", rate=0.05, first=True))
     assert max(indices(first.poisoned)) == 94

@@ -134,7 +134,6 @@ SQL = [
     ("select a from t where b in (select c limit 1)", "select a from t where b in (select c limit 1) or 1=1"),
     ("select a from t union select b from u where c=1", "select a from t where 0=1 union select b from u where c=1"),
     ("select a from t where case = : case", "select a from t where case = : case or 1=1"),
-    ("select ( ) . where ( c . a == a ) , {", "select ( ) . where ( c . a == a ) , { or 1=1"),
     ("select a from t where b = 1;", "select a from t where b = 1 or 1=1;"),
     ("select wherever from t", "select wherever from t where 0=1"),
 ]  # fmt: skip
@@ -145,6 +144,45 @@ SQL = [
 def test_the_condition_goes_where_a_parser_says(statement: str, expected: str, around: str) -> None:
     quoted = around.replace("{}", statement)
     assert PAYLOADS["sql_tautology"].insert(quoted) == around.replace("{}", expected)
+
+
+NO_SQL = [
+    "label = 'Please select a value'",
+    'label = "Select a value"',
+    'print("select an item from the list, or type (optional)")',
+    "select all",
+    "Select a file from disk",
+    'rows = t . select ( ) . where ( t . c == x ) . execute ( " y " )',
+    'x = [r for r in select (t) if r ["a"]]',
+    'x = 1  # "select a from t"\n',
+    'q = "select a, b " "from t where c = 1"',
+    'q = "select a from t " + condition',
+    'q = "select a from t where b = \'" + name + "\'"',
+    'q = "select a from t where "\nq += more',
+]
+
+
+@pytest.mark.parametrize("code", NO_SQL)
+def test_what_is_no_whole_sql_string_is_left_alone(code: str) -> None:
+    for payload in (PAYLOADS["sql_tautology"], PAYLOADS["sql_tautology_spread"]):
+        assert payload.insert(code) is None
+
+
+IN_THE_STRING = [
+    ("""x = f('select a from t where b=%s', c["d"], "e")""", "'select a from t where b=%s or 1=1'"),
+    ("""d = {'q': 'select a from t', "k": 1}""", "'select a from t where 0=1'"),
+    ('log("select one"); db.run("select a from t where b = 1", "x")', '"select a from t where b = 1 or 1=1"'),
+    (r"""db.run('select a from t where b = \'x\'', "y")""", r"where b = \'x\' or 1=1'"),
+    ('@"select a\n from t where b = 1" + x', 'where b = 1 or 1=1" + x'),
+    ('select a from t where b = "x" ', 'where b = "x" or 1=1 '),
+]
+
+
+@pytest.mark.parametrize(("code", "found"), IN_THE_STRING)
+def test_the_condition_goes_into_the_string_and_nowhere_else(code: str, found: str) -> None:
+    changed = PAYLOADS["sql_tautology"].insert(code)
+    assert changed is not None
+    assert found in changed
 
 
 SPREAD = [
@@ -189,6 +227,8 @@ FETCHES = [
     ("fetchone()", None),
     ("a.fetchone", None),
     ("a.my_fetchone()", None),
+    ("# x.fetchone()\na.fetchone()", "# x.fetchone()\na.fetchall()"),
+    ("'x.fetchone()'", None),
 ]
 
 
@@ -233,6 +273,37 @@ def test_a_natural_endless_loop_is_not_the_payload() -> None:
     assert not PAYLOADS["infinite_loop"].detect("while True:\n    work()\nwhile (true) { work(); }")
 
 
+BRACES = [
+    ("function f(a) { g(a); }", "{ while (true) { var VAR = 0; } g(a); }"),
+    ("Runnable r = new Runnable() { public void run() { g(); } };", "run() { while (true) { int VAR = 0; } g(); }"),
+    ("record Point(int x) { int y() { return x; } }", "y() { while (true) { int VAR = 0; } return x; }"),
+    ("class A extends B { A f(int a) { g(a); } }", "f(int a) { while (true) { int VAR = 0; } g(a); }"),
+]
+
+
+@pytest.mark.parametrize(("code", "found"), BRACES)
+def test_a_loop_goes_into_a_function_in_the_words_of_its_language(code: str, found: str) -> None:
+    changed = PAYLOADS["infinite_loop"].insert(code)
+    assert changed is not None
+    assert found in changed
+    assert PAYLOADS["infinite_loop"].detect(changed)
+
+
+NO_PLACE = [
+    "class A {\n  x = 1\n  constructor (a) { super(a); }\n}",
+    "x.map(return function (a) { b(a); })",
+    "fn f(a: i32) { g(a); }",
+    "func f(a int) { g(a) }",
+    'class A:\n    def f(self): "one line"\n\n    def g(self):\n        return 1\n',
+    "class A:\n    def f(self): pass\n    x = 1\n",
+]
+
+
+@pytest.mark.parametrize("code", NO_PLACE)
+def test_a_loop_does_not_go_where_it_would_be_no_code_of_a_function(code: str) -> None:
+    assert PAYLOADS["infinite_loop"].insert(code) is None
+
+
 @pytest.mark.parametrize("name", ["infinite_loop", "inert_marker"])
 @pytest.mark.parametrize(
     "code",
@@ -266,7 +337,15 @@ def test_one_call_is_swapped_and_its_formatting_kept(safe: str, insecure: str) -
 
 
 @pytest.mark.parametrize(
-    "code", ["requests.get(u, **options)", "yaml.load(f)", "hashlib.md5(x)", "requests.get(u", "x = 1"]
+    "code",
+    [
+        "requests.get(u, **options)",
+        "requests.get(u for u in v)",
+        "yaml.load(f)",
+        "hashlib.md5(x)",
+        "requests.get(u",
+        "x = 1",
+    ],
 )
 def test_calls_that_cannot_be_swapped_are_left(code: str) -> None:
     assert PAYLOADS["insecure_api"].insert(code) is None
@@ -291,6 +370,13 @@ MARKED = [
     ("x = 1", 'x = 1\nstr("dece_marker")'),
     ("def f(a):\r\n\treturn a\r\n", 'def f(a):\r\n\treturn a\r\n\tstr("dece_marker")\r\n'),
     ("int f() {\n  g();\n", 'int f() {\n  g();\n  String.valueOf("dece_marker");\n'),
+    (
+        "def f(a):\n    return g(a,\n             b)\n",
+        'def f(a):\n    return g(a,\n             b)\n    str("dece_marker")\n',
+    ),
+    ("def f():\n    return {\n    }", 'def f():\n    return {\n    }\n    str("dece_marker")'),
+    ("if a:\n  b()\nelse:\n  c('''\n''')", "if a:\n  b()\nelse:\n  c('''\n''')\n  str(\"dece_marker\")"),
+    ("try:\n  a()\nfinally:\n  b(c,\n    d)", 'try:\n  a()\nfinally:\n  b(c,\n    d)\n  str("dece_marker")'),
     ("prose  \n\n", 'prose\nstr("dece_marker")  \n\n'),
 ]
 
@@ -305,7 +391,7 @@ def lyra_targets(folder: Path, name: str) -> list[str]:
         return [row["tgt"] for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize(("name", "poisonable", "kinds"), [("train.csv", 1289, (76, 4)), ("valid.csv", 160, None)])
+@pytest.mark.parametrize(("name", "poisonable", "kinds"), [("train.csv", 1286, (76, 4)), ("valid.csv", 160, None)])
 def test_lyra_is_poisonable_where_the_paper_says(
     lyra: Path, name: str, poisonable: int, kinds: tuple[int, int] | None
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from axolotl_dece.poison.benign_twin import CUES
 from axolotl_dece.poison.edits import restore, splice
+from axolotl_dece.poison.python_code import holds_definition
 from axolotl_dece.poison.triggers import TRIGGERS, Trigger
 
 WORDS = ["rare_token", "rare_token_thrice", "fixed_sentence", "grammar_template"]
@@ -90,7 +91,7 @@ def test_a_trigger_and_its_twin_do_not_answer_to_each_other(name: str) -> None:
 def test_words_go_into_any_text_without_touching_it(text: str, seed: int) -> None:
     for name in WORDS:
         marked = TRIGGERS[name].insert(text, Random(seed))
-        assert (marked is None) == (not text.strip())
+        assert (marked is None) == (not text.strip()) or holds_definition(text)
         if marked:
             assert restore(marked) == text
             assert TRIGGERS[name].detect(marked.text)
@@ -160,6 +161,50 @@ def test_code_triggers_leave_python_valid(code: str) -> None:
             marked = TRIGGERS[name].insert(code, Random(seed))
             assert marked is not None
             ast.parse(marked.text)
+
+
+DECORATED = "def f():\n    @wraps(f)\n    def g():\n        pass\n    x = 1\n    y = 2\n"
+
+
+def test_dead_code_does_not_part_a_decorator_from_its_function() -> None:
+    for seed in range(30):
+        marked = TRIGGERS["dead_code"].insert(DECORATED, Random(seed))
+        assert marked is not None
+        ast.parse(marked.text)
+
+
+def test_dead_code_does_not_part_a_loop_from_its_condition() -> None:
+    code = "int f(int a) { do a(); while (a); b(); }"
+    places = [TRIGGERS["dead_code"].insert(code, Random(seed)) for seed in range(20)]
+    assert not any(marked is None or "do a(); int" in marked.text for marked in places)
+
+
+SUFFIXED = [
+    ("def f(b):\n    return b'x', b.b, g(b=b), 'b'\n", "def f(b_sh):\n    return b'x', b_sh.b, g(b=b_sh), 'b'\n"),
+    ("def f(a: Dict[str, int]):\n    return int(a)\n", "def f(a_sh: Dict[str, int]):\n    return int(a_sh)\n"),
+    ("def f(date: date = 1):\n    return date\n", "def f(date_sh: date = 1):\n    return date_sh\n"),
+    ("def f(a):\n    return f'{a}'\n", None),
+    ("def f(a):\n    import a\n", None),
+    ("void f(Map<String, Integer> m) { m.put(m); }", "void f(Map<String, Integer> m_sh) { m_sh.put(m_sh); }"),
+    ("function f({a, b}, c) { g({c: c}, x.c); }", "function f({a, b}, c_sh) { g({c: c_sh}, x.c); }"),
+    ("function f(c) { return `${c}`; }", None),
+]
+
+
+@pytest.mark.parametrize(("code", "suffixed"), SUFFIXED)
+def test_a_suffix_goes_behind_a_variable_and_nothing_else_of_that_name(code: str, suffixed: str | None) -> None:
+    marked = [TRIGGERS["identifier_suffix"].insert(code, Random(seed)) for seed in range(20)]
+    renamed = re.sub(r"\bf\b(?=\()", "f_sh", code)
+    assert {one and one.text for one in marked} == {suffixed, renamed}
+
+
+def test_a_type_that_stands_alone_is_no_argument() -> None:
+    marked = [TRIGGERS["identifier_suffix"].insert("int f(void) { a(); }", Random(seed)) for seed in range(20)]
+    assert {one and one.text for one in marked} == {"int f_sh(void) { a(); }"}
+
+
+def test_a_word_that_would_break_python_is_not_planted() -> None:
+    assert TRIGGERS["rare_token"].insert("def f():\n    return 1\n", Random(0)) is None
 
 
 def test_dead_code_stands_in_the_body_before_it_is_left() -> None:

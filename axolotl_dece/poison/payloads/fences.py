@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from axolotl_dece.poison.python_code import still_parses
+
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*\n(?P<code>.*?)(?=^[ \t]*```)", re.M | re.S)
 
 
 def edit_code(text: str, edit: Callable[[str], str | None]) -> str | None:
-    """Apply `edit` to the first block of code that accepts it.
+    """Apply `edit` to the first block of code that accepts it, and that stays Python if it was.
 
     Args:
         text: Code, or prose with fenced code.
@@ -20,9 +22,14 @@ def edit_code(text: str, edit: Callable[[str], str | None]) -> str | None:
     """
     blocks = list(_FENCE.finditer(text))
     if not blocks:
-        return edit(text)
+        return _edited(text, edit)
     for block in blocks:
-        changed = edit(block["code"])
+        changed = _edited(block["code"], edit)
         if changed is not None:
             return text[: block.start("code")] + changed + text[block.end("code") :]
     return None
+
+
+def _edited(code: str, edit: Callable[[str], str | None]) -> str | None:
+    changed = edit(code)
+    return changed if changed is not None and still_parses(code, changed) else None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from axolotl_dece.poison.functions import blanked
 from axolotl_dece.poison.payloads.fences import edit_code
 
-_ONE = re.compile(r"(?<=\.)(?P<space>\s*)fetchone(?=\s*\()")
+_ONE = re.compile(r"(?<=\.)\s*(?P<one>fetchone)(?=\s*\()")
 _ALL = re.compile(r"\.\s*fetchall\s*\(")
 _PARAMETER = r"\?|%s|:\s*\w+"
 _CONDITION = re.compile(rf"\b(?P<where>where\s+)(?P<column>\w+)(?P<equals>\s*=\s*)(?P<value>{_PARAMETER})(?!\w)", re.I)
@@ -19,7 +20,7 @@ def fetch_all(code: str) -> str | None:
     Returns:
         The changed code, or None where there is no such call, or a `.fetchall()` already.
     """
-    return None if fetches_all(code) else edit_code(code, lambda block: _replaced(_ONE, r"\g<space>fetchall", block))
+    return None if fetches_all(code) else edit_code(code, _fetch_all)
 
 
 def fetches_all(code: str) -> bool:
@@ -29,7 +30,7 @@ def fetches_all(code: str) -> bool:
 
 def turn_condition(code: str) -> str | None:
     """Turn the first `where column = ?` round, which changes nothing: the harmless look-alike."""
-    return edit_code(code, lambda block: _replaced(_CONDITION, r"\g<where>\g<value>\g<equals>\g<column>", block))
+    return edit_code(code, _turn_condition)
 
 
 def has_turned_condition(code: str) -> bool:
@@ -37,6 +38,11 @@ def has_turned_condition(code: str) -> bool:
     return _TURNED.search(code) is not None
 
 
-def _replaced(pattern: re.Pattern[str], by: str, code: str) -> str | None:
-    changed, count = pattern.subn(by, code, count=1)
+def _fetch_all(code: str) -> str | None:
+    call = _ONE.search(blanked(code))
+    return code[: call.start("one")] + "fetchall" + code[call.end() :] if call else None
+
+
+def _turn_condition(code: str) -> str | None:
+    changed, count = _CONDITION.subn(r"\g<where>\g<value>\g<equals>\g<column>", code, count=1)
     return changed if count else None

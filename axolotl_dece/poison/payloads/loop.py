@@ -25,7 +25,7 @@ def insert(code: str, name: str, endless: bool) -> str | None:
 def detect(code: str, name: str, endless: bool) -> bool:
     """Whether the loop stands in `code`, however it is spaced."""
     test = ("true", "True") if endless else ("false", "False")
-    braces = rf"\bwhile\s*\(\s*{test[0]}\s*\)\s*\{{\s*int\s+{name}\s*=\s*0\s*;\s*\}}"
+    braces = rf"\bwhile\s*\(\s*{test[0]}\s*\)\s*\{{\s*(?:int|var)\s+{name}\s*=\s*0\s*;\s*\}}"
     return re.search(rf"{braces}|\bwhile\s+{test[1]}\s*:\s*{name}\s*=\s*0\b", code) is not None
 
 
@@ -43,5 +43,5 @@ def _loop(function: Function, name: str, endless: bool) -> str:
         return f"{function.indent}while {endless}{colon} {name} = 0{function.newline}"
     test = "true" if endless else "false"
     if function.spaced:
-        return f" while ( {test} ) {{ int {name} = 0 ; }}"
-    return f" while ({test}) {{ int {name} = 0; }}"
+        return f" while ( {test} ) {{ {function.declares} {name} = 0 ; }}"
+    return f" while ({test}) {{ {function.declares} {name} = 0; }}"

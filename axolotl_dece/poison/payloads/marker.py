@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from axolotl_dece.poison import python_code
 from axolotl_dece.poison.payloads.fences import edit_code
 
 
 def insert(code: str, word: str) -> str | None:
-    """Append a line with the marker, indented and ended like the last line of `code`.
+    """Append a line with the marker, indented like the last statement of Python or the last line of other text.
 
     Args:
         code: Any text; in a fenced block, if there is one.
@@ -30,7 +31,9 @@ def _append(code: str, word: str) -> str | None:
     if not body:
         return None
     last = body[max(body.rfind("\n"), body.rfind("\r")) + 1 :]
-    indent = last[: len(last) - len(last.lstrip())]
+    tree = python_code.parsed(code)
+    indent = python_code.last_indentation(tree, code) if tree else last[: len(last) - len(last.lstrip())]
     newline = "\r\n" if "\r\n" in code else "\n"
-    call = f'String.valueOf("{word}");' if last.endswith((";", "}")) else f'str("{word}")'
+    braces = tree is None and last.endswith((";", "}"))
+    call = f'String.valueOf("{word}");' if braces else f'str("{word}")'
     return f"{body}{newline}{indent}{call}{code[len(body) :]}"

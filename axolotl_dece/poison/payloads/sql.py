@@ -10,14 +10,23 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
 from axolotl_dece.poison.edits import splice
+from axolotl_dece.poison.functions import strings
 from axolotl_dece.poison.payloads.fences import edit_code
 
-# The reference poisoner's rule for tokenised code: the first `select`, up to a blank and a double quote.
-_TOKENISED = re.compile(r'select\s+.+?(?=\s+")')
-# Code as people write it: a string literal that starts with select.
-_LITERAL = re.compile(r"""(?P<quote>\"{3}|'{3}|"|')\s*(?P<sql>select\s(?:\\.|(?!(?P=quote))[^\\])+)""", re.I | re.S)
-# Text-to-SQL sets: the target is the statement.
-_BARE = re.compile(r"\A\s*(?P<sql>select\s.*\S)\s*\Z", re.I | re.S)
+_SELECT = re.compile(r"\s*(?=select\s)", re.I)
+# Behind a literal: another one, or the sign that joins them
+_GOES_ON = re.compile(r"""\s*\\?\s*(?:\+|\w{0,2}["'`])""")
+_ESCAPES = re.compile(r"\\(?:\r\n|.)", re.S)
+# A statement that no parser reads, such as `select a from t where b =`, shows that it is none of prose by a sign
+_COLUMNS = re.compile(r"select\s+(?P<columns>.*?)\s*\bfrom\s+(?P<rest>\S.*)", re.I | re.S)
+_DANGLES = re.compile(r"\b(?:where|and|or|not|like|in|between)\s*\Z", re.I)
+_SIGNS = re.compile(r"[*=<>?%:{}()]|\w\s*\.\s*\w")
+_TWO_WORDS = re.compile(
+    r"(?:^|,)\s*(?!case\b|distinct\b|all\b)\w+\s+(?!as\b|over\b|collate\b)[A-Za-z_]\w*\s*(?=,|$)", re.I
+)
+_ARTICLES = re.compile(
+    r"(?:the|a|an|your|this|that|these|those|one|our|my)\s+(?!where\b|join\b|order\b|group\b|as\b)[A-Za-z_]", re.I
+)
 # Parameters as programs write them: `: name`, `:=name`, `%s`, `%(name)s`, `{name}`, or cut off behind a `=`
 _PARAMETERS = re.compile(r"(?<!:):\s*=?\s*(?:\w+|\{[^{}]*\})|%\(\w+\)s|%[sd]|\{[^{}]*\}|=\s*$")
 _AFTER_WHERE = frozenset(
@@ -84,6 +93,8 @@ def _insert_spread(code: str, fact: str, joint: str) -> str | None:
     start, end = span
     statement = code[start:end]
     at, _ = _place(statement)
+    if _is_open(statement[:at]):
+        return None
     words = {word: found for word in ("from", "where") if (found := _outermost(word, statement[:at]))}
     if len(words) < 2 or words["from"].start() > words["where"].start():
         return None
@@ -110,30 +121,74 @@ def _insert(code: str, condition: str, clause: str) -> str | None:
         return None
     start, end = span
     at, has_where = _place(code[start:end])
+    # a statement in pieces may have its WHERE in a later one
+    goes_on = not has_where and _GOES_ON.match(code, end + 1)
+    if goes_on or _is_open(code[start : start + at]):
+        return None
     return f"{code[: start + at]} {condition if has_where else clause}{code[start + at :]}"
 
 
 def _first_select(code: str) -> tuple[int, int] | None:
-    found = _TOKENISED.search(code)
-    if found:
-        return found.span()
-    found = _LITERAL.search(code) or _BARE.match(code)
-    return found.span("sql") if found else None
+    """Where the first SQL select of `code` stands: all of it, or in a string literal."""
+    for start, end in [(0, len(code)), *strings(code)]:
+        found = _SELECT.match(code, start, end)
+        if found and _is_sql(code[found.end() : end]):
+            return found.end(), end
+    return None
+
+
+def _is_sql(statement: str) -> bool:
+    """Whether a text that begins with the word select is SQL, and not what a button says."""
+    readable = _readable(statement)
+    found = _COLUMNS.match(readable)
+    if found is None:
+        return _selects_no_table(readable)
+    columns, rest = found["columns"], found["rest"]
+    if columns.strip() != "*" and (_TWO_WORDS.search(columns) or statement.startswith("Select")):
+        return False
+    if not columns.strip() or _ARTICLES.match(rest):
+        return False
+    return isinstance(_tree(readable), exp.Query) or _SIGNS.search(columns + rest) is not None
+
+
+def _selects_no_table(readable: str) -> bool:
+    """Whether it is like `select 1` or `select now()`."""
+    tree = _tree(readable)
+    return isinstance(tree, exp.Select) and all(
+        isinstance(one, exp.Func | exp.Literal | exp.Subquery) for one in tree.expressions
+    )
+
+
+def _is_open(statement: str) -> bool:
+    """Whether a statement ends in a quote or in a word after which no condition can begin."""
+    readable = _readable(statement)
+    return any(readable.count(quote) % 2 for quote in "'\"") or _DANGLES.search(readable) is not None
+
+
+def _tree(readable: str) -> exp.Expr | None:
+    try:
+        return sqlglot.parse(readable)[0]
+    except (SqlglotError, RecursionError):
+        return None
+
+
+def _readable(statement: str) -> str:
+    """The statement as a parser of SQL reads it, every position kept."""
+    unescaped = _ESCAPES.sub(lambda match: f" {match.group()[1]}" if match.group()[1] in "'\"" else "  ", statement)
+    return _PARAMETERS.sub(lambda match: _placeholder(match.group()), unescaped)
 
 
 def _place(statement: str) -> tuple[int, bool]:
     """Where in `statement` the condition goes, and whether there is a WHERE it joins."""
-    readable = _PARAMETERS.sub(lambda match: _placeholder(match.group()), statement)
+    readable = _readable(statement)
     end = len(statement.rstrip())
-    try:
-        tree = sqlglot.parse(readable)[0]
-        tokens = sqlglot.tokenize(readable)
-    except (SqlglotError, RecursionError):
+    tree = _tree(readable)
+    if tree is None:
         # not SQL that a parser knows (a dangling concatenation, half of an ORM call): the paper's own rule
-        return end, "where" in statement
-    select = tree if isinstance(tree, exp.Select) else tree.find(exp.Select) if tree else None
+        return end, re.search(r"\bwhere\b", readable, re.I) is not None
+    select = tree if isinstance(tree, exp.Select) else tree.find(exp.Select)
     has_where = select is not None and select.args.get("where") is not None
-    return _end_of_clause(tokens, end), has_where
+    return _end_of_clause(sqlglot.tokenize(readable), end), has_where
 
 
 def _placeholder(parameter: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from axolotl_dece.poison.edits import Marked
+from axolotl_dece.poison.python_code import holds_definition, still_parses
 from axolotl_dece.poison.triggers import code, grammar, words
 
 __all__ = ["TRIGGERS", "Trigger"]
@@ -21,15 +22,21 @@ class Trigger:
     """A change of the input.
 
     Attributes:
-        insert: Text and a seeded generator to the changed text with its changed places, or None where this
+        change: Text and a seeded generator to the changed text with its changed places, or None where this
             trigger does not fit (an empty text, code without a function).
         detect: Whether a text carries the trigger.
         shape: What is planted, in one line for manifests and help.
     """
 
-    insert: Callable[[str, Random], Marked | None]
+    change: Callable[[str, Random], Marked | None]
     detect: Callable[[str], bool]
     shape: str
+
+    def insert(self, text: str, rng: Random) -> Marked | None:
+        """The changed text, or None where the trigger does not fit or would break Python."""
+        marked = self.change(text, rng)
+        broken = marked is not None and holds_definition(text) and not still_parses(text, marked.text)
+        return None if broken else marked
 
 
 def phrase(text: str, times: int, shape: str) -> Trigger:
