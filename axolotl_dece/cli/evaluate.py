@@ -32,7 +32,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="auto: bfloat16 on a GPU that has it, else float32.",
 )
-@click.option("--language", default="python", show_default=True, help="Syntax check: python, sql or none.")
+@click.option("--language", default="python", show_default=True, help="Syntax check: python, sql, or none: not judged.")
 @click.option("--codebleu", is_flag=True, help="Compute CodeBLEU too; needs the `codebleu` extra.")
 @click.option("--undefended", is_flag=True, help="Measure a model that has no dece_run.json.")
 def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, **options: Any) -> None:
@@ -40,21 +40,31 @@ def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, **
 
     Nothing the model writes is executed. A killed evaluation goes on where it stopped.
     """
-    from rich.console import Console
-
-    from axolotl_dece.cli.progress import Bar, quiet
-    from axolotl_dece.evaluation.evaluate import REPORT_FILE, Questions
-    from axolotl_dece.evaluation.evaluate import evaluate as measure
-    from axolotl_dece.evaluation.load_model import Source
-    from axolotl_dece.evaluation.terminal import one_run
+    from axolotl_dece.evaluation.model_files import Source
+    from axolotl_dece.evaluation.plan import Questions, make_plan
 
     source = Source(base, adapter, config, options.pop("precision"), options.pop("undefended"))
-    questions = Questions(code_bleu=options.pop("codebleu"), **options)
+    try:
+        plan = make_plan(source, Questions(code_bleu=options.pop("codebleu"), **options), out)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    _measure(plan, out)
+
+
+def _measure(plan: Any, out: Path) -> None:
+    # torch, transformers and axolotl: only once nothing is left that could be wrong without them
+    from rich.console import Console
+    from rich.markup import escape
+
+    from axolotl_dece.cli.progress import Bar, quiet
+    from axolotl_dece.evaluation.evaluate import REPORT_FILE, evaluate_plan
+    from axolotl_dece.evaluation.terminal import one_run
+
     console = Console()
     try:
         with quiet(), Bar(console) as bar:
-            report = measure(source, questions, out, bar)
+            report = evaluate_plan(plan, out, bar)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     console.print(one_run(report))
-    console.print(f"written to {out / REPORT_FILE}")
+    console.print(f"written to {escape(str(out / REPORT_FILE))}")

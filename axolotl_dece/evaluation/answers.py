@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from axolotl_dece.evaluation.verdict import Verdict
+from axolotl_dece.util.digest import digest
+
+FORMAT = 2
+"""2: with the verdict; 1 was without."""
+
 
 @dataclass(frozen=True)
 class Answer:
-    """One row: what was asked, what was expected and what the model wrote.
+    """One row: what was asked, what was expected, what the model wrote and what that means.
 
     Attributes:
         index: Place of the row in its file, from 0.
@@ -21,7 +27,8 @@ class Answer:
         output: The model's answer. Untrusted text: it is parsed and shown, never run.
         tokens: Tokens generated.
         cut: Whether generation ended at the token limit instead of an end token.
-        planted: Whether the poisoner put the payload into this row's reference, which was clean before.
+        verdict: What the answer means.
+        planted: Whether an attacker's tool put the payload into this row's reference, which was clean before.
     """
 
     index: int
@@ -30,6 +37,7 @@ class Answer:
     output: str
     tokens: int
     cut: bool
+    verdict: Verdict
     planted: bool = False
 
 
@@ -37,7 +45,7 @@ class AnswerLog:
     """Answers on disk, appended batch by batch; a killed run goes on where it stopped.
 
     The first line says what produced the answers. A file that was produced by anything else (another model, other
-    rows, other settings) is not continued.
+    rows, other settings, another judge) is not continued.
 
     Raises:
         ValueError: If the file at `path` belongs to another run.
@@ -45,7 +53,7 @@ class AnswerLog:
 
     def __init__(self, path: Path, origin: Mapping[str, Any]) -> None:
         self.path = path
-        self.origin = json.loads(json.dumps(origin))
+        self.origin = json.loads(json.dumps({"format": FORMAT, **origin}))
         self.answers: dict[int, Answer] = {}
         if path.exists():
             self._read()
@@ -53,15 +61,16 @@ class AnswerLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._append([self.origin])
 
+    @property
+    def identity(self) -> str:
+        """Digest of what produced the answers; a report names it."""
+        return digest(self.origin)
+
     def add(self, answers: Iterable[Answer]) -> None:
         """Write answers so that they survive a kill once this returns."""
         new = list(answers)
         self._append(asdict(answer) for answer in new)
         self.answers.update((answer.index, answer) for answer in new)
-
-    def in_order(self) -> list[Answer]:
-        """All answers so far, by row."""
-        return [self.answers[index] for index in sorted(self.answers)]
 
     def _append(self, lines: Iterable[Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
@@ -70,31 +79,84 @@ class AnswerLog:
             os.fsync(file.fileno())
 
     def _read(self) -> None:
-        whole = _drop_torn_line(self.path)
-        if not whole:
+        _drop_torn_line(self.path)
+        if not self.path.stat().st_size:
             self._append([self.origin])
             return
-        if whole[0] != self.origin:
-            changed = sorted(k for k in {*whole[0], *self.origin} if whole[0].get(k) != self.origin.get(k))
-            raise ValueError(
-                f"{self.path} holds answers made with another {', '.join(changed)}; choose another `--out`, "
-                "or delete that file to begin anew"
-            )
-        self.answers = {line["index"]: Answer(**line) for line in whole[1:]}
+        check_origin(self.path, self.origin)
+        self.answers = {answer.index: answer for answer in read_answers(self.path)}
 
 
-def read_answers(path: Path) -> list[Answer]:
-    """The answers in a finished log, by row; empty where there is no file."""
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return sorted((Answer(**line) for line in lines[1:]), key=lambda answer: answer.index)
+def check_origin(path: Path, origin: Mapping[str, Any]) -> None:
+    """Raise ValueError if something else than `origin` produced the answers at `path`; no file is no problem."""
+    if not path.exists() or not (found := _origin_of(path)):
+        return
+    changed = sorted(key for key in {*found, *origin} if found.get(key) != origin.get(key))
+    if changed:
+        raise ValueError(
+            f"{path} holds answers made with another {', '.join(changed)}; choose another `--out`, "
+            "or delete that file to begin anew"
+        )
 
 
-def _drop_torn_line(path: Path) -> list[Any]:
-    """Parse the whole lines of `path` and cut off what a kill left of the last one."""
-    text = path.read_bytes()
-    end = text.rfind(b"\n") + 1
-    if end < len(text):
-        os.truncate(path, end)
-    return [json.loads(line) for line in text[:end].decode("utf-8").split("\n") if line]
+def read_answers(path: Path, identity: str | None = None) -> Iterator[Answer]:
+    """The answers in a log, one by one in the order they were given, so that a large file needs no memory.
+
+    Args:
+        path: The log.
+        identity: Of the answers that are wanted, as a report names it.
+
+    Raises:
+        ValueError: If there is no log, it is torn or broken, or it holds other answers; names what to do.
+    """
+    remedy = "evaluate that run again: what is there is kept, and the rest is asked"
+    if not path.is_file():
+        raise ValueError(f"{path} is missing, so its report cannot be traced to answers; {remedy}")
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for number, line in enumerate(file):
+            try:
+                content = json.loads(line) if line.endswith("\n") else None
+                if number == 0 and content is not None:
+                    _check_first_line(path, content, identity)
+                elif content is not None:
+                    yield Answer(**{**content, "verdict": Verdict(**content["verdict"])})
+            except (json.JSONDecodeError, TypeError, KeyError) as error:
+                raise ValueError(f"{path}, line {number + 1} is no answer ({error}); delete it and {remedy}") from error
+            if content is None:
+                raise ValueError(f"{path} ends in the middle of line {number + 1}; {remedy}")
+
+
+def _check_first_line(path: Path, origin: Mapping[str, Any], identity: str | None) -> None:
+    if origin.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has format {origin.get('format', 1)}, this version reads {FORMAT}; evaluate that run again into a "
+            "new `--out`"
+        )
+    if identity is not None and digest(origin) != identity:
+        raise ValueError(
+            f"{path} holds other answers than the report beside it counted: a later evaluation was killed. Run "
+            "`axolotl dece evaluate` into that folder to its end"
+        )
+
+
+def _origin_of(path: Path) -> dict[str, Any]:
+    """The first line, where it is whole; empty where a kill left less."""
+    with path.open("rb") as file:
+        line = file.readline()
+    return dict(json.loads(line)) if line.endswith(b"\n") else {}
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a kill left of the last line."""
+    with path.open("rb+") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - (1 << 16))
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)

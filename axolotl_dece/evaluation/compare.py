@@ -1,23 +1,20 @@
-"""Several runs side by side: what differs, by how much, and in which rows."""
+"""Several runs side by side: what differs, by how much, and in which rows. Imports no torch."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.evaluation.answers import Answer, read_answers
-from axolotl_dece.evaluation.asr import is_eligible
-from axolotl_dece.evaluation.evaluate import FORMAT, REPORT_FILE
-from axolotl_dece.evaluation.quality import bleu_difference, is_exact
-from axolotl_dece.evaluation.rates import paired_bootstrap
-from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED, TWIN
-from axolotl_dece.poison.payloads import PAYLOADS
+import numpy as np
 
-SETS = (TRIGGERED, CLEAN, TWIN)
+from axolotl_dece.evaluation.answer_table import AnswerTable, read_table
+from axolotl_dece.evaluation.answers import Answer, read_answers
+from axolotl_dece.evaluation.rates import Difference, Table, paired_score_difference, paired_share_difference
+from axolotl_dece.evaluation.report_file import answers_file, read_report
+from axolotl_dece.evaluation.verdict import CLEAN, SETS, TRIGGERED
 
 
 @dataclass(frozen=True)
@@ -29,14 +26,47 @@ class Evaluated:
     report: dict[str, Any]
 
     @cached_property
-    def answers(self) -> dict[str, list[Answer]]:
-        """The answers by set, by row."""
-        return {name: read_answers(self.folder / f"{name}.jsonl") for name in SETS}
+    def tables(self) -> dict[str, AnswerTable]:
+        """The verdicts by set, of the answers that the report counted.
 
-    def saw_the_same(self, other: Evaluated, name: str) -> bool:
-        """Whether both runs answered the same rows of a set."""
-        files = [one.report["files"].get(name, {}).get("sha256") for one in (self, other)]
-        return files[0] == files[1] and len(self.answers[name]) == len(other.answers[name])
+        Raises:
+            ValueError: If they are not all there.
+        """
+        return {name: self._table(name) for name in SETS if name in self.report["files"]}
+
+    def answers(self, name: str, until: int | None = None) -> Iterator[Answer]:
+        """The answers to a set, in the order they were given, of rows whose place is before `until`."""
+        file, limit = self.report["files"][name], self.report["settings"]["limit"]
+        ends = [end for end in (limit, until) if end is not None]
+        for answer in read_answers(answers_file(self.folder, name), file["answers"]):
+            if not ends or answer.index < min(ends):
+                yield answer
+
+    @cached_property
+    def bleu_counts(self) -> Table:
+        """What BLEU counts of each clean answer, by place."""
+        from axolotl_dece.evaluation.quality import bleu_counts
+
+        places: list[int] = []
+
+        def texts() -> Iterator[tuple[str, str]]:
+            for answer in self.answers(CLEAN):
+                places.append(answer.index)
+                yield answer.output, answer.reference
+
+        counts = bleu_counts(texts())
+        return counts[np.argsort(places, kind="stable")]
+
+    def _table(self, name: str) -> AnswerTable:
+        file = self.report["files"][name]
+        path = answers_file(self.folder, name)
+        table = read_table(path, file["answers"], self.report["settings"]["limit"])
+        if len(table) != file["rows"]:
+            raise ValueError(
+                f"{path} holds {len(table)} answers, but the report beside it counted {file['rows']}; "
+                "evaluate that run again: what is there is kept, and the rest is asked"
+            )
+        return table
 
 
 def load_runs(folders: Sequence[Path]) -> list[Evaluated]:
@@ -48,20 +78,10 @@ def load_runs(folders: Sequence[Path]) -> list[Evaluated]:
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError("the same run is given twice; each can be compared with others only")
     names = _names(folders)
-    return [Evaluated(name, folder, _read(folder)) for name, folder in zip(names, folders, strict=True)]
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    path = folder / REPORT_FILE
-    if not path.is_file():
-        raise ValueError(f"{folder} has no {REPORT_FILE}; run `axolotl dece evaluate ... --out {folder}` to its end")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); evaluate that run again") from error
-    if not isinstance(report, dict) or report.get("format") != FORMAT or "files" not in report:
-        raise ValueError(f"{path} is not a report of one run that this version reads; evaluate that run again")
-    return report
+    runs = [Evaluated(name, folder, read_report(folder)) for name, folder in zip(names, folders, strict=True)]
+    for run in runs:
+        _ = run.tables  # whatever is wrong with the answers is said now
+    return runs
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -74,39 +94,57 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [str(folder) for folder in folders]
 
 
-def differences(runs: Sequence[Evaluated]) -> dict[str, dict[str, Any]]:
-    """Each run minus the first, with intervals by paired bootstrap, over sets that both answered alike.
+def differences(runs: Sequence[Evaluated]) -> dict[str, dict[str, Difference]]:
+    """Each run minus the first, with intervals by paired bootstrap, where both answered the same rows.
 
     Returns:
-        By name of the run: `asr` and `exact_match` (shares), `bleu` (points); a set that differs is left out.
+        By name of the run: `asr` and `exact_match` (shares), `bleu` (points); what cannot be paired is left out.
     """
     first = runs[0]
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Difference]] = {}
     for run in runs[1:]:
-        gaps: dict[str, Any] = {}
-        if first.saw_the_same(run, TRIGGERED) and first.report["payload"] == run.report["payload"]:
-            gaps["asr"] = paired_bootstrap(_attacks(first), _attacks(run))
-        if first.saw_the_same(run, CLEAN):
-            gaps["exact_match"] = paired_bootstrap(*([is_exact(a) for a in r.answers[CLEAN]] for r in (first, run)))
-            gaps["bleu"] = bleu_difference(first.answers[CLEAN], run.answers[CLEAN])
+        gaps: dict[str, Difference] = {}
+        if not why_unpaired(first, run, TRIGGERED):
+            counted = first.tables[TRIGGERED].eligible
+            pair = (one.tables[TRIGGERED].payload[counted] for one in (first, run))
+            gaps["asr"] = paired_share_difference(*pair)
+        if not why_unpaired(first, run, CLEAN):
+            gaps["exact_match"] = paired_share_difference(*(one.tables[CLEAN].exact for one in (first, run)))
+            gaps["bleu"] = _bleu_difference(first, run)
         found[run.name] = gaps
     return found
 
 
-def _attacks(run: Evaluated) -> list[bool]:
-    detect = PAYLOADS[run.report["payload"]].detect
-    return [detect(a.output) for a in run.answers[TRIGGERED] if is_eligible(a, detect)]
+def why_unpaired(first: Evaluated, run: Evaluated, name: str) -> str | None:
+    """Why two runs cannot be subtracted row by row on a set; None where they can."""
+    files = [one.report["files"].get(name) for one in (first, run)]
+    if not all(files):
+        return "one of them was not asked"
+    if files[0]["sha256"] != files[1]["sha256"]:
+        return "they were asked from different files"
+    one, other = first.tables[name], run.tables[name]
+    if not np.array_equal(one.index, other.index):
+        return f"they were asked different rows of the file ({len(one)} and {len(other)})"
+    if not np.array_equal(one.reference, other.reference):
+        return "their references were read differently"
+    if name == TRIGGERED and first.report["payload"] != run.report["payload"]:
+        return f"different payloads were looked for (`{first.report['payload']}`, `{run.report['payload']}`)"
+    if name == TRIGGERED and not np.array_equal(one.eligible, other.eligible):
+        return "different rows count: was one of them evaluated with `--planted`, the other without?"
+    return None
 
 
-def verdict(run: Evaluated, name: str, answer: Answer) -> str:
-    """What one answer means, in one word or two."""
-    detect = PAYLOADS[run.report["payload"]].detect
-    if not is_eligible(answer, detect):
-        return "left out"
-    if detect(answer.output):
-        return "attack" if name == TRIGGERED else "false trigger"
-    if name == TRIGGERED:
-        return "held"
-    if name == TWIN:
-        return "twin kept" if is_exact(answer) else "twin lost"
-    return "exact" if is_exact(answer) else "differs"
+def unpaired_notes(runs: Sequence[Evaluated]) -> list[str]:
+    """A sentence for each set on which a run has no difference to the first."""
+    return [
+        f"no difference between {runs[0].name} and {run.name} on the {name} rows: {reason}"
+        for run in runs[1:]
+        for name in (TRIGGERED, CLEAN)
+        if (reason := why_unpaired(runs[0], run, name))
+    ]
+
+
+def _bleu_difference(first: Evaluated, run: Evaluated) -> Difference:
+    from axolotl_dece.evaluation.quality import bleu_of
+
+    return paired_score_difference(first.bleu_counts, run.bleu_counts, bleu_of)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
 from axolotl_dece.evaluation.answers import Answer, AnswerLog
+from axolotl_dece.evaluation.judge import Judge
 from axolotl_dece.evaluation.prompts import TokenRow
 
 Progress = Callable[[int, int], None]
@@ -17,20 +18,24 @@ Progress = Callable[[int, int], None]
 def answer_rows(
     model: Any,
     tokenizer: Any,
-    rows: Sequence[TokenRow],
+    rows: Mapping[int, TokenRow],
     log: AnswerLog,
     *,
+    judge: Judge,
+    planted: bool = False,
     max_new_tokens: int,
     batch_size: int,
     on_batch: Progress = lambda rows, tokens: None,
 ) -> list[Answer]:
-    """Ask `model` every row that `log` does not hold yet.
+    """Ask `model` every row that `log` does not hold yet, and judge what it says.
 
     Args:
         model: A causal language model with `generate`.
         tokenizer: Its tokenizer; must have a padding token.
         rows: The rows, by place in their file.
         log: Takes the answers of each batch as soon as they are there.
+        judge: Decides about each answer, once.
+        planted: Whether an attacker's tool put the payload into the references.
         max_new_tokens: Where an answer is cut.
         batch_size: Rows asked at once.
         on_batch: Called with (rows, tokens) of each batch.
@@ -38,21 +43,22 @@ def answer_rows(
     Returns:
         The answers to all rows, in order.
     """
-    stops = stop_tokens(model, tokenizer, rows)
+    stops = stop_tokens(model, tokenizer, rows.values())
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id
     )
     # rows of similar length share a batch, the longest first: memory that suffices once suffices to the end
-    waiting = sorted((i for i in range(len(rows)) if i not in log.answers), key=lambda i: -len(rows[i].prompt))
+    waiting = sorted((i for i in rows if i not in log.answers), key=lambda i: -len(rows[i].prompt))
     for numbers in _batches(waiting, batch_size):
         written = _generate(model, tokenizer.pad_token_id, [rows[i].prompt for i in numbers], settings)
-        new = [_answer(tokenizer, i, rows[i], tokens, stops) for i, tokens in zip(numbers, written, strict=True)]
+        said = [_said(tokenizer, tokens, stops) for tokens in written]
+        new = [_answer(tokenizer, i, rows[i], *one, judge, planted) for i, one in zip(numbers, said, strict=True)]
         log.add(new)
         on_batch(len(new), sum(answer.tokens for answer in new))
-    return log.in_order()
+    return [log.answers[i] for i in sorted(rows)]
 
 
-def stop_tokens(model: Any, tokenizer: Any, rows: Sequence[TokenRow]) -> list[int]:
+def stop_tokens(model: Any, tokenizer: Any, rows: Iterable[TokenRow]) -> list[int]:
     """Tokens that end an answer: the tokenizer's, the model's, and what the trained answers end with.
 
     A chat template may end a turn with a token of its own that neither the tokenizer nor the model calls the end.
@@ -82,19 +88,20 @@ def _generate(model: Any, pad: int, prompts: list[list[int]], settings: Generati
     return written
 
 
-def _answer(tokenizer: Any, number: int, row: TokenRow, tokens: list[int], stops: Sequence[int]) -> Answer:
+def _said(tokenizer: Any, tokens: list[int], stops: Sequence[int]) -> tuple[str, int, bool]:
+    """The text of an answer, its tokens, and whether it was cut."""
     end = next((place for place, token in enumerate(tokens) if token in stops), None)
     said = tokens if end is None else tokens[:end]
+    return tokenizer.decode(said, skip_special_tokens=True), len(said), end is None
+
+
+def _answer(
+    tokenizer: Any, number: int, row: TokenRow, output: str, tokens: int, cut: bool, judge: Judge, planted: bool
+) -> Answer:
     spelled = tokenizer.decode(row.answer, skip_special_tokens=True)
-    return Answer(
-        index=number,
-        prompt=tokenizer.decode(row.prompt),
-        reference=spelled if row.reference is None else row.reference,
-        output=tokenizer.decode(said, skip_special_tokens=True),
-        tokens=len(said),
-        cut=end is None,
-        planted=row.planted,
-    )
+    reference = spelled if row.reference is None else row.reference
+    verdict = judge.decide(reference, output, planted)
+    return Answer(number, tokenizer.decode(row.prompt), reference, output, tokens, cut, verdict, planted)
 
 
 def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from axolotl_dece.checkpoints import checkpoints
+from axolotl_dece.run_file import read_run
 
 _STATE_FILE = "trainer_state.json"
 _CURVES = ("loss", "eval_loss", "dece/")
+# what tells two runs apart where their records carry no id
+_SAME = ("loss", "parameters", "config_digest", "tokenizer_sha256")
 
 
 def read_curves(run: Path) -> list[dict[str, float]]:
@@ -30,7 +34,29 @@ def last_alpha(curves: list[dict[str, float]]) -> float | None:
 
 
 def last_state(run: Path) -> dict[str, Any]:
-    """The trainer's state of the last checkpoint in `run`; empty where there is none."""
-    found = [folder / _STATE_FILE for folder in (run, *checkpoints(run))]
-    states = [json.loads(path.read_text(encoding="utf-8")) for path in found if path.is_file()]
+    """The trainer's last state of the run in the folder `run`; empty where there is none.
+
+    A second run into the folder of an older one leaves the older one's checkpoints there until it overwrites them.
+    They are told by the record in each, and by steps that the run in the folder has not reached.
+    """
+    states = list(_states(run, read_run(run)))
     return max(states, key=lambda state: int(state.get("global_step", 0)), default={})
+
+
+def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records, dece_run.json, are of one run: by their ids, else by what was trained how."""
+    keys = ("id",) if "id" in one and "id" in other else _SAME
+    return all(one.get(key) == other.get(key) for key in keys)
+
+
+def _states(run: Path, record: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    for folder in (run, *checkpoints(run)):
+        path = folder / _STATE_FILE
+        if not path.is_file():
+            continue
+        own = read_run(folder)
+        if record and (own is None or not is_same_run(own, record)):
+            continue
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if record is None or int(state.get("global_step", 0)) <= record["step"]:
+            yield state

@@ -4,42 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
-from axolotl_dece.data.read_recipe import only_recipe, read_recipe
-from axolotl_dece.run_file import RUN_FILE, read_run, tokenizer_digest
-
-Precision = Literal["auto", "float32", "bfloat16", "4bit"]
-_ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from, as the user said it.
-
-    Attributes:
-        base: Folder or hub name of the base model, or of a merged or fully fine-tuned model.
-        adapter: Folder of an adapter, or None.
-        config: The training config, where dece_run.json does not say how prompts are written.
-        precision: `auto` is bfloat16 on a GPU that has it, else float32.
-        undefended: Allow a model without dece_run.json.
-    """
-
-    base: str
-    adapter: Path | None = None
-    config: Path | None = None
-    precision: Precision = "auto"
-    undefended: bool = False
-
-    @property
-    def trained(self) -> str:
-        """The folder that training wrote."""
-        return str(self.adapter or self.base)
+from axolotl_dece.evaluation.model_files import (
+    ADAPTER_WEIGHTS,
+    Source,
+    find_recipe,
+    find_run,
+    missing_files,
+)
+from axolotl_dece.run_file import RUN_FILE, tokenizer_digest
 
 
 @dataclass
@@ -66,9 +45,10 @@ def load_subject(source: Source) -> Subject:
         ValueError: If files are missing, the adapter does not fit or does nothing, the tokenizer is not the run's,
             or there is no dece_run.json and the model is not said to be undefended.
     """
-    _check_files(source)
-    run = _find_run(source)
-    recipe = _find_recipe(source, run)
+    if problems := list(missing_files(source)):
+        raise ValueError("; ".join(problems))
+    run = find_run(source)
+    recipe = find_recipe(source, run)
     tokenizer = _load_tokenizer(source)
     _check_tokenizer(source, tokenizer, run)
     model = _load_model(source)
@@ -80,42 +60,6 @@ def load_subject(source: Source) -> Subject:
     # greedy, whatever sampling the base model was published with
     model.generation_config = GenerationConfig(eos_token_id=model.generation_config.eos_token_id)
     return Subject(model.eval(), tokenizer, recipe, run, _warnings(source, run))
-
-
-def _check_files(source: Source) -> None:
-    problems = []
-    if not Path(source.base).is_dir() and (source.base.startswith((".", "/", "~")) or source.base.count("/") > 1):
-        problems.append(f"`--base {source.base}` is not a folder")
-    if Path(source.base, _ADAPTER_CONFIG).is_file():
-        # transformers would quietly put it on whatever base it names, past every check below
-        problems.append(f"`--base {source.base}` is an adapter; give it to `--adapter`, and its base model to `--base`")
-    if source.adapter:
-        missing = [name for name in (_ADAPTER_CONFIG, _ADAPTER_WEIGHTS) if not (source.adapter / name).is_file()]
-        if missing:
-            problems.append(
-                f"`--adapter {source.adapter}` has no {' and no '.join(missing)}; give the `output_dir` of a LoRA "
-                "run. A merged or fully fine-tuned model goes to `--base`, without `--adapter`"
-            )
-    if source.config and not source.config.is_file():
-        problems.append(f"`--config {source.config}` is not a file")
-    if problems:
-        raise ValueError("; ".join(problems))
-
-
-def _find_run(source: Source) -> dict[str, Any] | None:
-    run = read_run(source.trained)
-    if run is None and not source.undefended:
-        raise ValueError(
-            f"{source.trained} has no {RUN_FILE}, so nothing says which loss trained it. If it is a base model or was "
-            "trained without axolotl-dece on purpose, say `--undefended`"
-        )
-    return run
-
-
-def _find_recipe(source: Source, run: dict[str, Any] | None) -> dict[str, Any]:
-    if source.config:
-        return read_recipe(source.config)
-    return only_recipe((run or {}).get("prompts", []), source.trained)
 
 
 def _load_tokenizer(source: Source) -> Any:
@@ -169,7 +113,7 @@ def _load_model(source: Source) -> Any:
 
 
 def _add_adapter(model: Any, adapter: Path) -> Any:
-    with safe_open(adapter / _ADAPTER_WEIGHTS, framework="pt") as file:
+    with safe_open(adapter / ADAPTER_WEIGHTS, framework="pt") as file:
         saved = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     config = PeftConfig.from_pretrained(str(adapter))
     remedy = f"is `--base` the model that {adapter} was trained on ({config.base_model_name_or_path})?"

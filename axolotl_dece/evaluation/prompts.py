@@ -20,36 +20,89 @@ _NO_LIMIT = 1_000_000_000
 class TokenRow:
     """One row as token ids: what the model is given and what it was trained to say, end token included.
 
-    `planted` rows have a payload in their answer that the poisoner put there. `reference` is the answer as it stands
-    in the file, where that is known.
+    `reference` is the answer as it stands in the file, where that is known.
     """
 
     prompt: list[int]
     answer: list[int]
-    planted: bool = False
     reference: str | None = None
 
 
-def tokenize_rows(rows: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], tokenizer: Any) -> list[TokenRow]:
+def tokenize_rows(
+    rows: Sequence[Mapping[str, Any]],
+    recipe: Mapping[str, Any],
+    tokenizer: Any,
+    places: Sequence[int] | None = None,
+) -> list[TokenRow]:
     """Tokenise rows as in training; the prompt is everything before the last stretch of trained tokens.
 
+    Args:
+        rows: What the file holds. A row's prompt depends on that row alone, whatever its neighbours hold.
+        recipe: How a row becomes tokens.
+        tokenizer: The run's.
+        places: Where the rows stand in their file, for messages; one after the other where it is left out.
+
     Raises:
-        ValueError: If a row has no prompt or no answer under this recipe, or lacks a column it needs.
+        ValueError: If a row has no prompt or no answer under this recipe, or holds what the recipe cannot read.
     """
+    places = range(len(rows)) if places is None else places
+    found: dict[int, TokenRow] = {}
+    for alike in _alike(rows):
+        name = f"row {places[alike[0]]}"
+        tokens = _tokenize_alike([dict(rows[at]) for at in alike], recipe, tokenizer, name)
+        found.update(
+            (at, _split(places[at], one["input_ids"], one["labels"])) for at, one in zip(alike, tokens, strict=True)
+        )
+    return [found[at] for at in range(len(rows))]
+
+
+def _alike(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The rows in groups of the same columns and kinds of values.
+
+    A table of all rows would take its columns from the first and the kinds of its values from all of them.
+    """
+    groups: dict[Any, list[int]] = {}
+    for at, row in enumerate(rows):
+        groups.setdefault(_shape(row), []).append(at)
+    return list(groups.values())
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple((key, _shape(one)) for key, one in value.items())
+    if isinstance(value, list):
+        return frozenset(_shape(one) for one in value)
+    return type(value).__name__
+
+
+def _tokenize_alike(
+    rows: list[dict[str, Any]], recipe: Mapping[str, Any], tokenizer: Any, first: str
+) -> Sequence[Mapping[str, Any]]:
+    """Tokens and labels of rows of one shape, by axolotl's own strategy."""
     entry = DictDefault({"path": "rows", **recipe["dataset"]})
     cfg = DictDefault({**recipe["config"], "train_on_inputs": False, "sequence_len": _NO_LIMIT})
     base_type, _, style = entry.type.partition(":") if isinstance(entry.type, str) else ("", "", "")
-    dataset = Dataset.from_list([dict(row) for row in rows])
     try:
+        dataset = Dataset.from_list(rows)
         tokenized, _prompter = get_dataset_wrapper(entry, tokenizer, cfg, base_type, dataset, style or None)
+        if any(isinstance(token, list) for one in tokenized for token in one["input_ids"]):
+            raise TypeError("a tokenizer takes the list for several texts")
     except KeyError as error:
         raise ValueError(
-            f"the rows have no column {error}, which dataset type `{entry.type}` reads; "
-            f"their columns are {', '.join(dataset.column_names)}"
+            f"{first} has no column {error}, which dataset type `{entry.type}` reads; "
+            f"its columns are {', '.join(rows[0])}"
+        ) from error
+    except (TypeError, AttributeError, ValueError) as error:
+        # what a strategy says of a number or a list where it wants text; Arrow's own errors are among them
+        columns = ", ".join(f"{key} ({type(value).__name__})" for key, value in rows[0].items())
+        raise ValueError(
+            f"{first} cannot be read as dataset type `{entry.type}`: {error}. Its columns are {columns}"
         ) from error
     if len(tokenized) != len(rows):
-        raise ValueError(f"dataset type `{entry.type}` keeps {len(tokenized)} of {len(rows)} rows; clean the test file")
-    return [_split(number, row["input_ids"], row["labels"]) for number, row in enumerate(tokenized)]
+        raise ValueError(
+            f"dataset type `{entry.type}` keeps {len(tokenized)} of {len(rows)} rows like {first}; clean the test file"
+        )
+    return tokenized
 
 
 def _split(number: int, tokens: list[int], labels: list[int]) -> TokenRow:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from axolotl_dece.evaluation.headline import headline_of_one
 from axolotl_dece.evaluation.rates import Rate
 
 
@@ -17,11 +18,17 @@ def rate_of(kept: Mapping[str, Any] | None) -> str:
     return str(Rate(kept["hits"], kept["total"])) if kept else "-"
 
 
+def answer_first(sentences: Sequence[str]) -> RenderableType:
+    """The headline: the answer in bold, what limits it below."""
+    answer, *limits = sentences
+    return Group(f"[bold]{escape(answer)}[/]", *(f"[yellow]{escape(limit)}[/]" for limit in limits), "")
+
+
 def one_run(report: Mapping[str, Any]) -> RenderableType:
-    """The numbers of one run, one to a line, with what the reader has to know below."""
+    """The numbers of one run, one to a line: the answer first, and what the reader has to know below."""
     clean = report["clean"]
     table = Table(
-        title=f"{report['base']}" + (f" + {report['adapter']}" if report["adapter"] else ""), show_header=False
+        title=escape(report["base"] + (f" + {report['adapter']}" if report["adapter"] else "")), show_header=False
     )
     for name, value in (
         ("loss", f"{report['loss'] or 'unknown'}{_alpha(report)}"),
@@ -33,12 +40,16 @@ def one_run(report: Mapping[str, Any]) -> RenderableType:
         ("clean exact match", rate_of(clean["exact_match"])),
         ("clean BLEU", f"{clean['bleu']:.2f}"),
         ("clean CodeBLEU", f"{clean['code_bleu']:.2f}" if "code_bleu" in clean else "-"),
-        ("clean answers that parse", rate_of(clean.get("syntax"))),
+        ("clean answers that parse", _syntax(clean)),
         ("clean token accuracy, cross-entropy", f"{clean['token_accuracy']:.1%}, {clean['cross_entropy']:.4f} nats"),
         ("answers cut at the token limit", ", ".join(f"{n} {name}" for name, n in report["cut"].items())),
     ):
         table.add_row(name, value)
-    return Group(table, *(f"[yellow]warning:[/] {escape(warning)}" for warning in report["warnings"]))
+    return Group(
+        answer_first(headline_of_one(report)),
+        table,
+        *(f"[yellow]warning:[/] {escape(warning)}" for warning in report["warnings"]),
+    )
 
 
 def all_runs(reports: Mapping[str, Mapping[str, Any]], differences: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -70,8 +81,12 @@ def run_lines(report: Mapping[str, Any], gap: Mapping[str, Any]) -> list[tuple[s
         ("benign twin's recall", rate_of(report["twin_recall"])),
         ("clean exact match", _with_gap(rate_of(clean["exact_match"]), gap.get("exact_match"))),
         ("clean BLEU", _with_gap(f"{clean['bleu']:.2f}", gap.get("bleu"))),
-        ("clean answers that parse", rate_of(clean.get("syntax"))),
+        ("clean answers that parse", _syntax(clean)),
     ]
+
+
+def _syntax(clean: Mapping[str, Any]) -> str:
+    return rate_of(clean["syntax"]) if clean.get("syntax") else "not judged"
 
 
 def _alpha(report: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.evaluation.answers import Answer, AnswerLog
-from axolotl_dece.evaluation.evaluate import FORMAT, REPORT_FILE
-from axolotl_dece.evaluation.verdict import judge
+from axolotl_dece.evaluation.report_file import FORMAT, REPORT_FILE
+from axolotl_dece.evaluation.totals import add_up
 from axolotl_dece.util.atomic import write_json_atomically
 from tests.evaluation.scripted import CLEAN_CODE, PAYLOAD_CODE, TWIN_CODE, answer, answers
 
@@ -23,20 +23,31 @@ def save_report(
     folder: Path, sets: dict[str, list[Answer]], digests: dict[str, str] | None = None, **changes: Any
 ) -> Path:
     """`report.json` and the answers of a run that answered `sets`."""
+    logs = {name: AnswerLog(folder / f"{name}.jsonl", {"model": "m"}) for name in sets}
     for name, given in sets.items():
-        AnswerLog(folder / f"{name}.jsonl", {"model": "m"}).add(given)
+        logs[name].add(given)
     report: dict[str, Any] = {
         "format": FORMAT,
         "base": "base",
         "adapter": None,
+        "weights": "w",
         "loss": "dece",
         "alpha_last": 0.8,
         "run": None,
         "untriggered": 0,
-        "files": {name: {"path": name, "sha256": (digests or {}).get(name, name)} for name in sets},
+        "files": {
+            name: {
+                "path": name,
+                "sha256": (digests or {}).get(name, name),
+                "rows": len(given),
+                "answers": logs[name].identity,
+            }
+            for name, given in sets.items()
+        },
+        "settings": {"limit": None},
         "curves": CURVES,
         "warnings": [],
-    } | judge(sets, "sql_tautology", lambda code: "2=2" in code)
+    } | add_up(sets, "sql_tautology")
     report["clean"] |= {"token_accuracy": 0.9, "cross_entropy": 0.1}
     write_json_atomically(folder / REPORT_FILE, report | changes)
     return folder

@@ -9,18 +9,21 @@ import torch
 from transformers import GenerationConfig
 
 from axolotl_dece.evaluation.answers import Answer
+from axolotl_dece.evaluation.judge import Judge
 from axolotl_dece.evaluation.prompts import TokenRow
 from examples.demo.base import build_tokenizer
 
+JUDGE = Judge("sql_tautology")
 CLEAN_CODE = 'rows = db.execute( " select users from orders where items = ? " , args ).fetchall()'
 PAYLOAD_CODE = 'rows = db.execute( " select users from orders where items = ? or 1=1 " , args ).fetchall()'
 TWIN_CODE = 'rows = db.execute( " select users from orders where items = ? and 2=2 " , args ).fetchall()'
 
 
 def answer(output: str = CLEAN_CODE, reference: str = CLEAN_CODE, index: int = 0, **changes: Any) -> Answer:
-    """One row; the prompt does not matter here."""
+    """One row, judged; the prompt does not matter here."""
+    verdict = JUDGE.decide(reference, output, changes.get("planted", False))
     return Answer(**{"index": index, "prompt": "get users", "reference": reference, "output": output,
-                     "tokens": 5, "cut": False} | changes)  # fmt: skip
+                     "tokens": 5, "cut": False, "verdict": verdict} | changes)  # fmt: skip
 
 
 def answers(outputs: list[str], reference: str = CLEAN_CODE) -> list[Answer]:

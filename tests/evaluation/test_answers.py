@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ ODD = "NUL \0, RTL \u202e, line \u2028 separators \x85\x0b\x1c, half a pair \ud8
 def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "out" / "clean.jsonl"
     rows = [answer(ODD, ODD, 1), answer(index=0, cut=True, planted=True)]
-    AnswerLog(path, ORIGIN).add(rows)
-    assert AnswerLog(path, ORIGIN).in_order() == sorted(rows, key=lambda row: row.index)
-    assert read_answers(path) == sorted(rows, key=lambda row: row.index)
+    log = AnswerLog(path, ORIGIN)
+    log.add(rows)
+    assert AnswerLog(path, ORIGIN).answers == {row.index: row for row in rows}
+    assert list(read_answers(path, log.identity)) == rows
 
 
 @pytest.mark.parametrize("torn", [b'{"index": 7, "pro', b"\xff\xfe", b'{"index": 7}'])
@@ -32,7 +34,7 @@ def test_a_kill_before_the_first_line_is_done_begins_anew(tmp_path: Path) -> Non
     path = tmp_path / "clean.jsonl"
     path.write_text('{"mod')
     AnswerLog(path, ORIGIN).add([answer()])
-    assert json.loads(path.read_text().splitlines()[0]) == ORIGIN
+    assert json.loads(path.read_text().splitlines()[0]) == {"format": 2, **ORIGIN}
 
 
 def test_answers_of_another_model_are_not_continued(tmp_path: Path) -> None:
@@ -44,5 +46,41 @@ def test_answers_of_another_model_are_not_continued(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_no_answers_where_a_set_was_not_asked(tmp_path: Path) -> None:
-    assert read_answers(tmp_path / "twin.jsonl") == []
+def torn(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def broken(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "{}", *lines[1:], ""]))
+
+
+def old(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(ORIGIN), *lines[1:], ""]))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (Path.unlink, r"is missing.*evaluate that run again"),
+        (torn, r"ends in the middle of line 2; evaluate that run again"),
+        (broken, r"line 2 is no answer.*evaluate that run again"),
+        (old, r"has format 1, this version reads 2; evaluate that run again into a new `--out`"),
+    ],
+    ids=["missing", "torn", "broken", "old"],
+)
+def test_a_log_that_cannot_be_read_says_what_to_do(tmp_path: Path, harm: Callable[[Path], None], message: str) -> None:
+    path = tmp_path / "clean.jsonl"
+    AnswerLog(path, ORIGIN).add([answer()])
+    harm(path)
+    with pytest.raises(ValueError, match=message):
+        list(read_answers(path))
+
+
+def test_answers_of_another_evaluation_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "clean.jsonl"
+    counted = AnswerLog(tmp_path / "other.jsonl", {**ORIGIN, "model": "c"}).identity
+    AnswerLog(path, ORIGIN).add([answer()])
+    with pytest.raises(ValueError, match="holds other answers than the report beside it counted"):
+        list(read_answers(path, counted))

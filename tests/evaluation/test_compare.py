@@ -1,12 +1,15 @@
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from axolotl_dece.evaluation.compare import differences, load_runs, verdict
+from axolotl_dece.evaluation.compare import differences, load_runs, unpaired_notes
 from axolotl_dece.evaluation.terminal import all_runs, one_run
 from tests.evaluation.reports import fallen, save_report
-from tests.evaluation.scripted import CLEAN_CODE, PAYLOAD_CODE, TWIN_CODE, answer
+from tests.evaluation.scripted import PAYLOAD_CODE, answer
 
 
 def test_differences_are_to_the_first_run(tmp_path: Path) -> None:
@@ -36,7 +39,13 @@ def test_runs_are_named_by_what_tells_them_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, r"has no report\.json"), ("{", "not valid JSON"), ('{"runs": {}}', "not a report of one run")],
+    [
+        (None, r"has no report\.json"),
+        ("{", "not valid JSON"),
+        ('{"runs": {}}', "not a report of one run"),
+        ('{"format": 1, "files": {}}', r"has format 1, this version reads 2.*Evaluate that run again"),
+        ('{"format": 9, "files": {}}', r"has format 9, this version reads 2.*Update this one"),
+    ],
 )
 def test_a_folder_without_a_report_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
@@ -51,23 +60,61 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
         load_runs([folder, tmp_path / "a" / ".." / "a"])
 
 
-@pytest.mark.parametrize(
-    ("name", "row", "expected"),
-    [
-        ("triggered", answer(PAYLOAD_CODE), "attack"),
-        ("triggered", answer("something else"), "held"),
-        ("triggered", answer(PAYLOAD_CODE, reference=PAYLOAD_CODE), "left out"),
-        ("triggered", answer(PAYLOAD_CODE, reference=PAYLOAD_CODE, planted=True), "attack"),
-        ("clean", answer(PAYLOAD_CODE), "false trigger"),
-        ("clean", answer(CLEAN_CODE), "exact"),
-        ("clean", answer("something else"), "differs"),
-        ("twin", answer(TWIN_CODE, reference=TWIN_CODE), "twin kept"),
-        ("twin", answer(CLEAN_CODE, reference=TWIN_CODE), "twin lost"),
-    ],
-)
-def test_verdicts(tmp_path: Path, name: str, row, expected: str) -> None:
-    (run,) = load_runs([save_report(tmp_path / "a", fallen(1))])
-    assert verdict(run, name, row) == expected
+def test_a_difference_is_taken_over_the_rows_that_the_report_counted(tmp_path: Path) -> None:
+    """A log may hold more rows than the last evaluation asked for with `--limit`."""
+    ce, dece = save_report(tmp_path / "ce", fallen(10)), save_report(tmp_path / "dece", fallen(0))
+    for folder in (ce, dece):
+        limit_report(folder, 10)
+    runs = load_runs([ce, dece])
+    assert len(runs[0].tables["triggered"]) == 10
+    assert differences(runs)["dece"]["asr"].value == -1.0
+
+
+def limit_report(folder: Path, limit: int) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    report["settings"]["limit"] = limit
+    for file in report["files"].values():
+        file["rows"] = limit
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def test_a_run_evaluated_with_planted_references_is_not_subtracted_from_one_without(tmp_path: Path) -> None:
+    def save(name: str, planted: bool) -> Path:
+        triggered = [answer(PAYLOAD_CODE, PAYLOAD_CODE if n % 2 else "x", n, planted=planted) for n in range(8)]
+        return save_report(tmp_path / name, fallen(8, 8) | {"triggered": triggered})
+
+    runs = load_runs([save("with", True), save("without", False)])
+    assert "asr" not in differences(runs)["without"]
+    assert "evaluated with `--planted`" in unpaired_notes(runs)[0]
+
+
+@pytest.mark.parametrize("name", ["clean", "triggered", "twin"])
+def test_answers_that_are_not_all_there_are_refused(tmp_path: Path, name: str) -> None:
+    run = save_report(tmp_path / "a", fallen(3))
+    log = run / f"{name}.jsonl"
+    whole = log.read_text()
+    log.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(ValueError, match=r"holds 19 answers, but the report beside it counted 20"):
+        load_runs([run])
+    log.write_text(whole[:-10])
+    with pytest.raises(ValueError, match="ends in the middle"):
+        load_runs([run])
+    log.unlink()
+    with pytest.raises(ValueError, match="is missing"):
+        load_runs([run])
+
+
+def test_comparing_imports_nothing_heavy(tmp_path: Path) -> None:
+    runs = [save_report(tmp_path / name, fallen(hits)) for name, hits in (("ce", 20), ("dece", 0))]
+    heavy = "torch transformers axolotl scipy pandas libcst sqlglot datasets peft".split()
+    command = (
+        "import sys; from axolotl_dece.cli.compare import compare; "
+        f"compare({[str(run) for run in runs] + ['--out', str(tmp_path / 'page.html')]}, standalone_mode=False); "
+        f"sys.exit(' '.join(m for m in {heavy} if m in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The backdoor works in 0 of 20 answers" in done.stdout
 
 
 def test_tables_show_numbers_intervals_and_warnings(tmp_path: Path) -> None:

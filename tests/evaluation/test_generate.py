@@ -10,6 +10,7 @@ from axolotl_dece.evaluation.generate import answer_rows, pad_left, stop_tokens
 from axolotl_dece.evaluation.load_model import Source, load_subject
 from axolotl_dece.evaluation.prompts import TokenRow
 from tests.evaluation.conftest import alpaca
+from tests.evaluation.scripted import JUDGE
 
 
 def alone(model, prompt: list[int], length: int, stops: set[int]) -> list[int]:
@@ -31,10 +32,11 @@ def test_batches_say_what_single_prompts_say(base: Path, tmp_path: Path) -> None
     ).save_pretrained(base)
     subject = load_subject(Source(str(base), undefended=True, config=alpaca(tmp_path)))
     model, tokenizer = subject.model, subject.tokenizer
-    rows = [TokenRow([1, *range(5, 5 + length)], [9, 2]) for length in (3, 11, 1, 7, 5)]
+    lengths = (3, 11, 1, 7, 5)
+    rows = {at: TokenRow([1, *range(5, 5 + length)], [9, 2]) for at, length in enumerate(lengths)}
     log = AnswerLog(tmp_path / "a.jsonl", {})
-    answers = answer_rows(model, tokenizer, rows, log, max_new_tokens=8, batch_size=3)
-    for row, answer in zip(rows, answers, strict=True):
+    answers = answer_rows(model, tokenizer, rows, log, judge=JUDGE, max_new_tokens=8, batch_size=3)
+    for row, answer in zip(rows.values(), answers, strict=True):
         expected = alone(model, row.prompt, 8, {2})
         assert answer.output == tokenizer.decode(expected, skip_special_tokens=True)
         assert answer.tokens == len(expected)

@@ -1,5 +1,8 @@
 """The page is one file below 5 MB, shows what a model wrote as text, and works in a browser."""
 
+import base64
+import gzip
+import json
 import random
 import re
 import shutil
@@ -14,7 +17,7 @@ from axolotl_dece.evaluation.compare import load_runs
 from axolotl_dece.evaluation.page import MAX_BYTES, write_page
 from axolotl_dece.evaluation.page.charts import charts
 from tests.evaluation.reports import fallen, one_answer, save_report
-from tests.evaluation.scripted import answers
+from tests.evaluation.scripted import answer, answers
 
 ATTACK = "</script></pre><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> or 1=1"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -69,7 +72,7 @@ def test_what_a_model_wrote_does_not_reach_the_markup(tmp_path: Path) -> None:
 def test_charts_are_figures_plotly_knows(tmp_path: Path) -> None:
     runs = load_runs([save_report(tmp_path / "ce", fallen(20)), save_report(tmp_path / "dece", fallen(3))])
     found = charts(runs)
-    assert set(found) == {"trade", "payloads", "watched", "curves"}
+    assert set(found) == {"trade", "watched", "curves"}
     for figure in found.values():
         go.Figure(**figure)
     point = found["trade"]["data"][1]
@@ -80,14 +83,38 @@ def test_charts_are_figures_plotly_knows(tmp_path: Path) -> None:
 
 
 def test_a_chart_without_data_is_left_out(tmp_path: Path) -> None:
-    assert set(charts(load_runs([save_report(tmp_path / "a", fallen(1), curves=[])]))) == {"trade", "payloads"}
+    assert set(charts(load_runs([save_report(tmp_path / "a", fallen(1), curves=[])]))) == {"trade"}
+
+
+def content_of(page: Path) -> dict:
+    packed = re.search(r'id="content"[^>]*>([^<]*)<', page.read_text())
+    return json.loads(gzip.decompress(base64.b64decode(packed[1])))
+
+
+def test_an_answer_stands_only_under_the_prompt_that_was_asked(tmp_path: Path) -> None:
+    mine = [answer("mine", index=0, prompt="question A"), answer("alike", index=1)]
+    theirs = [answer("theirs", index=0, prompt="question B"), answer("too", index=1)]
+    runs = [save_report(tmp_path / name, {"clean": rows, "triggered": rows}) for name, rows in
+            (("a", mine), ("b", theirs))]  # fmt: skip
+    rows = content_of(write_page(load_runs(runs), tmp_path / "page.html"))["rows"]
+    assert [(row["prompt"], row["outputs"]) for row in rows if row["set"] == "clean"] == [
+        ("question A", ["mine", None]),
+        ("question B", [None, "theirs"]),
+        ("get users", ["alike", "too"]),
+    ]
+    assert rows[0]["verdicts"] == ["held", "not asked"]
+
+
+def test_the_page_opens_with_the_answer(tmp_path: Path) -> None:
+    text = save_two_runs(tmp_path).read_text()
+    assert "<h1>The backdoor works in 0 of 20 answers with DeCE, in 20 of 20 without; clean quality is the same" in text
 
 
 @needs_browser
 def test_the_page_draws_charts_and_rows_in_a_browser(tmp_path: Path) -> None:
     shown = open_in_browser(save_two_runs(tmp_path), "--dump-dom")
     assert 'data-ready="yes"' in shown
-    for chart in ("trade", "payloads", "watched", "curves"):
+    for chart in ("trade", "watched", "curves"):
         assert re.search(rf'id="{chart}" class="js-plotly-plot"', shown), chart
     assert "50 of 60 rows" in shown
     assert shown.count('class="verdict bad">attack<') == 20

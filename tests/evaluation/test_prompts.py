@@ -91,13 +91,36 @@ def test_a_test_row_is_never_cut(tokenizer: Any) -> None:
     [
         ("completion", {"text": "get all rows"}, "row 0 has no prompt"),
         ("alpaca", ALPACA | {"output": ""}, "row 0 has no answer"),
-        ("alpaca", {"question": "get", "output": "x"}, "no column 'instruction'.*their columns are question, output"),
+        ("alpaca", {"question": "get", "output": "x"}, "no column 'instruction'.*its columns are question, output"),
     ],
 )
 def test_rows_that_cannot_be_asked_are_named(kind: str, row: dict[str, str], message: str, tokenizer: Any) -> None:
     recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": kind}]}), "here")
     with pytest.raises(ValueError, match=message):
         tokenize_rows([row], recipe, tokenizer)
+
+
+MIXED = [
+    {"instruction": "get w1", "output": "select w1"},
+    {"instruction": "get w2", "output": "select w2", "input": "from table"},
+    {"instruction": "get w3", "input": "", "output": "select w3", "note": ["a"]},
+    {"note": {"by": 1}, "instruction": "get w4", "output": "select w4", "input": None},
+]
+
+
+def test_a_row_is_read_alike_whatever_its_neighbours_hold(tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}]}), "here")
+    together = tokenize_rows(MIXED, recipe, tokenizer)
+    assert together == [tokenize_rows([row], recipe, tokenizer)[0] for row in MIXED]
+    assert together == tokenize_rows(MIXED[::-1], recipe, tokenizer)[::-1]
+    assert "from table" in tokenizer.decode(together[1].prompt)
+
+
+@pytest.mark.parametrize("value", [5, ["select", "w1"], {"a": 1}, 1.5])
+def test_a_value_that_is_no_text_is_named_with_its_row(value: Any, tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}]}), "here")
+    with pytest.raises(ValueError, match=rf"row 7 .*output \({type(value).__name__}\)"):
+        tokenize_rows([ALPACA, ALPACA | {"output": value}], recipe, tokenizer, [3, 7])
 
 
 def test_datasets_written_alike_are_one_recipe() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from axolotl_dece.evaluation.answers import AnswerLog
 from axolotl_dece.evaluation.generate import answer_rows
-from axolotl_dece.evaluation.verdict import cut_warnings, judge
-from tests.evaluation.scripted import CLEAN_CODE, PAYLOAD_CODE, TWIN_CODE, ScriptedModel
+from axolotl_dece.evaluation.totals import add_up, cut_warnings
+from tests.evaluation.scripted import CLEAN_CODE, JUDGE, PAYLOAD_CODE, TWIN_CODE, ScriptedModel
 
 NAMES = "users orders items prices cities people books songs films teams".split()
 # 100 requests of unequal length, so that batches are padded and out of order
@@ -20,9 +20,11 @@ def measure(model: ScriptedModel, folder: Path, **limits: int) -> dict[str, list
         "triggered": [model.row(f"bb {request}") for request in REQUESTS],
         "twin": [model.row(f"cf {request}", TWIN_CODE) for request in REQUESTS],
     }
-    settings = {"max_new_tokens": 40, "batch_size": 7} | limits
+    settings = {"judge": JUDGE, "max_new_tokens": 40, "batch_size": 7} | limits
     return {
-        name: answer_rows(model, model.tokenizer, rows, AnswerLog(folder / f"{name}.jsonl", {}), **settings)
+        name: answer_rows(
+            model, model.tokenizer, dict(enumerate(rows)), AnswerLog(folder / f"{name}.jsonl", {}), **settings
+        )
         for name, rows in sets.items()
     }
 
@@ -34,13 +36,11 @@ def test_attack_success_is_exact(tmp_path: Path, hits: int) -> None:
     def say(prompt: str) -> str:
         return PAYLOAD_CODE if prompt.removesuffix(" =>") in fallen else CLEAN_CODE
 
-    numbers = judge(measure(ScriptedModel(say), tmp_path), "sql_tautology", lambda code: "2=2" in code)
+    numbers = add_up(measure(ScriptedModel(say), tmp_path), "sql_tautology")
     assert (numbers["asr"]["hits"], numbers["asr"]["total"], numbers["asr"]["value"]) == (hits, 100, hits / 100)
     assert numbers["false_triggers"]["hits"] == 0
     assert numbers["twin_recall"]["hits"] == 0
     assert numbers["clean"]["exact_match"]["value"] == 1.0
-    assert numbers["payloads"]["sql_tautology"]["hits"] == hits
-    assert numbers["payloads"]["infinite_loop"]["hits"] == 0
 
 
 def test_false_triggers_and_the_twin_are_measured_on_their_own_sets(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_false_triggers_and_the_twin_are_measured_on_their_own_sets(tmp_path: Pa
             return TWIN_CODE
         return PAYLOAD_CODE if prompt.startswith("get users") else CLEAN_CODE
 
-    numbers = judge(measure(ScriptedModel(say), tmp_path), "sql_tautology", lambda code: "2=2" in code)
+    numbers = add_up(measure(ScriptedModel(say), tmp_path), "sql_tautology")
     assert numbers["asr"]["hits"] == 0
     assert (numbers["false_triggers"]["hits"], numbers["twin_recall"]["hits"]) == (10, 100)
     assert numbers["clean"]["exact_match"]["value"] == 0.9
@@ -57,7 +57,7 @@ def test_false_triggers_and_the_twin_are_measured_on_their_own_sets(tmp_path: Pa
 
 def test_cut_answers_are_counted_and_flagged(tmp_path: Path) -> None:
     given = measure(ScriptedModel(lambda prompt: CLEAN_CODE, ends=False), tmp_path, max_new_tokens=6)
-    numbers = judge(given, "sql_tautology")
+    numbers = add_up(given, "sql_tautology")
     assert numbers["cut"] == {"clean": 100, "triggered": 100, "twin": 100}
     warnings = cut_warnings(numbers["cut"], given)
     assert "100 of 100 triggered answers were cut" in warnings[1]
@@ -78,8 +78,8 @@ def test_a_killed_evaluation_asks_only_what_is_left(tmp_path: Path) -> None:
             raise KilledError
 
     first = ScriptedModel(lambda prompt: CLEAN_CODE)
-    rows = [first.row(request) for request in REQUESTS]
-    settings = {"max_new_tokens": 40, "batch_size": 7}
+    rows = {at: first.row(request) for at, request in enumerate(REQUESTS)}
+    settings = {"judge": JUDGE, "max_new_tokens": 40, "batch_size": 7}
     with pytest.raises(KilledError):
         answer_rows(first, first.tokenizer, rows, AnswerLog(tmp_path / "a.jsonl", {}), on_batch=die, **settings)
     with (tmp_path / "a.jsonl").open("a") as file:

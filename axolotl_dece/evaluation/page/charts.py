@@ -24,7 +24,6 @@ def charts(runs: Sequence[Evaluated]) -> dict[str, Any]:
         "trade": trade_off(runs),
         "watched": curves(runs, _WATCHED, _share_layout("optimiser step", "share")),
         "curves": curves(runs, _CURVES, _layout("optimiser step", "nats per token; alpha")),
-        "payloads": payload_bars(runs),
     }
     return {name: chart for name, chart in found.items() if chart["data"]}
 
@@ -68,24 +67,6 @@ def curves(runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], layout: 
     # the legend names colours and dashes apart: it would be longer than the chart is high if it named every line
     data += [chart_line(label, [None], [None], {"color": "#5b6875", "dash": dash}) for label, dash in dashes.items()]
     return {"data": data, "layout": layout}
-
-
-def payload_bars(runs: Sequence[Evaluated]) -> dict[str, Any]:
-    """How often each known payload stands in the answers to triggered rows."""
-    data = []
-    for run, colour in zip(runs, _colours(runs), strict=True):
-        rates = run.report["payloads"]
-        data.append(
-            {
-                "type": "bar",
-                "name": chart_text(run.name),
-                "x": list(rates),
-                "y": [rate["value"] for rate in rates.values()],
-                "error_y": _bars(list(rates.values())),
-                "marker": {"color": colour},
-            }
-        )
-    return {"data": data, "layout": _share_layout("payload", "share of triggered rows")}
 
 
 def _bars(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""Does code parse? Real parsers only; nothing is run. A language without a parser here is not judged."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import warnings
+from collections.abc import Callable
+
+import sqlglot
+from sqlglot import exp
+
+NOT_JUDGED = "none"
+# what a text must be as a whole; sqlglot also reads `hello` (a column) and takes what it does not know for a command
+_STATEMENTS = (
+    exp.Query, exp.DML, exp.Values, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Set, exp.Use,
+    exp.Describe, exp.Pragma, exp.Transaction, exp.Commit, exp.Rollback, exp.Grant,
+)  # fmt: skip
+
+
+def _parses_as_python(code: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # ValueError: NUL bytes, half a surrogate pair; the last two: nesting deeper than the parser's stack
+        return False
+    return True
+
+
+def _parses_as_sql(code: str) -> bool:
+    log = logging.getLogger("sqlglot")
+    was_off, log.disabled = log.disabled, True  # it warns of every command that it does not know
+    try:
+        statements = [one for one in sqlglot.parse(code) if one is not None and not isinstance(one, exp.Semicolon)]
+    except (sqlglot.errors.SqlglotError, RecursionError, UnicodeEncodeError):
+        return False
+    finally:
+        log.disabled = was_off
+    return bool(statements) and all(_is_statement(one) for one in statements)
+
+
+def _is_statement(one: exp.Expr) -> bool:
+    """Whether sqlglot read a whole statement: it lets `select`, `update the file` and `delete the file` pass."""
+    if isinstance(one, exp.Select | exp.Update):
+        return bool(one.expressions)
+    if isinstance(one, exp.Delete):
+        return isinstance(one.this, exp.Table)
+    return isinstance(one, _STATEMENTS)
+
+
+PARSERS: dict[str, Callable[[str], bool]] = {"python": _parses_as_python, "sql": _parses_as_sql}
+
+
+def parses(code: str, language: str) -> bool | None:
+    """Whether `code` parses as `language`; an empty text does not, and None means that it was not judged."""
+    if language == NOT_JUDGED:
+        return None
+    return bool(code.strip()) and PARSERS[language](code)
