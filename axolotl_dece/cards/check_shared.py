@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.cards.facts import is_hub_name
 from axolotl_dece.cards.secrets import find_secrets, say_secrets
 from axolotl_dece.cards.shared_config import SharedConfig
 from axolotl_dece.check import REQUIRED, Finding, Level, inspect_config, parse_config
+from axolotl_dece.data.names import is_hub_name
 
 # part of the installed axolotl, as is everything below the package
 _TRUSTED = ("axolotl.integrations.", "axolotl_dece.")
