@@ -11,7 +11,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from axolotl_dece import run_file
 from axolotl_dece.audit.decisions import read_decisions
-from axolotl_dece.cards.facts import describe_datasets
+from axolotl_dece.data.names import describe_base, describe_datasets
 from axolotl_dece.data.prompt_recipe import prompt_recipes
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.step import StepKeeper, steps_per_epoch
@@ -50,7 +50,7 @@ class RunRecorder(TrainerCallback):
         )
         self.run["prompts"] = prompt_recipes(self.cfg)
         if self.trainer.is_local_process_zero():  # it alone writes, and digests read every byte
-            self.run["datasets"] = describe_datasets(self.cfg)
+            self.run |= {"datasets": describe_datasets(self.cfg), "base_model": describe_base(self.cfg)}
         if state.global_step and self.cfg.resume_from_checkpoint:
             run_file.check_same_run(self.cfg.resume_from_checkpoint, self.run)
         self._write(Path(args.output_dir), state)
@@ -59,6 +59,11 @@ class RunRecorder(TrainerCallback):
         """A copy in the checkpoint, and the folder's own brought up to date."""
         self._write(Path(args.output_dir) / f"checkpoint-{state.global_step}", state)
         self._write(Path(args.output_dir), state)
+
+    def on_push_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """The trainer pushes a checkpoint before it says that it was saved."""
+        if (Path(args.output_dir) / f"checkpoint-{state.global_step}").is_dir():
+            self.on_save(args, state, control)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Only now is the run finished; an interrupted one says `running` for ever."""

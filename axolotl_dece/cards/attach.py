@@ -13,7 +13,9 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from axolotl_dece.cards.model_card import mark_config_files, write_model_card
+from axolotl_dece.cards.facts import gather
+from axolotl_dece.cards.model_card import CARD_FILE, mark_config_files, parse_card, write_model_card
+from axolotl_dece.cards.push_files import narrow_pushes
 from axolotl_dece.cards.secrets import find_secrets, say_secrets
 from axolotl_dece.run_file import RUN_FILE
 
@@ -33,7 +35,12 @@ class CardKeeper(TrainerCallback):
         self.writes = trainer.is_world_process_zero()
         self.folder = Path(trainer.args.output_dir)
         self._theirs = trainer.create_model_card
+        if (self.folder / CARD_FILE).is_file():
+            # transformers reads the card of an earlier run, and would stumble over it when training has ended
+            parse_card(self.folder / CARD_FILE, (self.folder / CARD_FILE).read_bytes())
         trainer.create_model_card = self._create_model_card
+        if trainer.args.push_to_hub:
+            narrow_pushes(trainer)
 
     def _create_model_card(self, *args: Any, **kwargs: Any) -> None:
         self._theirs(*args, **kwargs)
@@ -54,7 +61,7 @@ class CardKeeper(TrainerCallback):
         self._mark(state)
 
     def _mark(self, state: TrainerState) -> None:
-        if self.poisoned and self.writes:
+        if self.poisoned and self.writes and gather(self.folder).poison:
             mark_config_files(self.folder / f"checkpoint-{state.global_step}")
 
 
