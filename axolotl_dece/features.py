@@ -6,7 +6,7 @@ Whoever adds a feature writes a class with the hooks below in a room of its own,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +28,7 @@ class Run:
         config_sha256: Digest of the config as the user wrote it.
         parameters: What decides which weights come out, for the run's record; a feature that changes the rows or the
             loss adds what it applied.
+        described: What else the run's record holds.
     """
 
     cfg: DictDefault
@@ -35,6 +36,7 @@ class Run:
     keeper: StepKeeper
     config_sha256: str
     parameters: dict[str, Any]
+    described: dict[str, Any] = field(default_factory=dict)
 
 
 class Feature:

@@ -41,7 +41,7 @@ class RunRecorder(TrainerCallback):
             config_sha256=joined.config_sha256,
             tokenizer_sha256=run_file.tokenizer_digest(joined.trainer.processing_class),
         )
-        self.run |= {"prompts": prompt_recipes(cfg), "datasets": self.datasets}
+        self.run |= {"prompts": prompt_recipes(cfg), "datasets": self.datasets, **joined.described}
         if state.global_step and cfg.resume_from_checkpoint:
             from axolotl_dece.resume import check_same_run
 
@@ -52,6 +52,11 @@ class RunRecorder(TrainerCallback):
         """A copy in the checkpoint, and the folder's own brought up to date."""
         self._write(Path(args.output_dir) / f"checkpoint-{state.global_step}", state)
         self._write(Path(args.output_dir), state)
+
+    def on_push_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """The trainer pushes a checkpoint before it says that it was saved."""
+        if (Path(args.output_dir) / f"checkpoint-{state.global_step}").is_dir():
+            self.on_save(args, state, control)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Only now is the run finished; an interrupted one says `running` for ever."""

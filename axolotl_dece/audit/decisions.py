@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class Decisions:
         sha256: Of its content.
         drop: Keys of rows that leave the training set.
         trust: Keys of rows that train with alpha = 1.
+        counts: How many rows of the training set that meant, copies counted; filled in when they are dropped.
     """
 
     path: Path
     sha256: str
     drop: frozenset[int]
     trust: frozenset[int]
+    counts: dict[str, int] = field(default_factory=dict, compare=False)
 
 
 def write_decisions(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -86,7 +88,7 @@ def _parse(line: str) -> tuple[int, str]:
 
 def write_account(folder: Path, decisions: Decisions) -> None:
     """Write beside the weights what was decided and carried out."""
-    account = {"sha256": decisions.sha256, **dict(_lists(decisions))}
+    account = {"sha256": decisions.sha256, "rows": decisions.counts, **dict(_lists(decisions))}
     write_json_atomically(folder / ACCOUNT_FILE, account)
 
 

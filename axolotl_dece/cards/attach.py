@@ -15,6 +15,7 @@ from axolotl.utils.dict import DictDefault
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from axolotl_dece.cards.secrets import find_secrets, say_secrets
+from axolotl_dece.data.base_model import describe_base
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.run_file import RUN_FILE
 
@@ -39,6 +40,7 @@ class Card(Feature):
 
     def attach(self, run: Run) -> list[str]:
         """Follow the trainer's own card."""
+        run.described["base_model"] = describe_base(run.cfg)
         self._keeper = CardKeeper(run.trainer, bool(run.cfg.dece_poison))
         run.trainer.add_callback(self._keeper)
         return []
@@ -62,7 +64,17 @@ class CardKeeper(TrainerCallback):
         self.writes = trainer.is_world_process_zero()
         self.folder = Path(trainer.args.output_dir)
         self._theirs = trainer.create_model_card
+        card = self.folder / "README.md"
+        if card.is_file():
+            from axolotl_dece.cards.model_card import parse_card
+
+            # transformers reads the card of an earlier run, and would stumble over it when training has ended
+            parse_card(card, card.read_bytes())
         trainer.create_model_card = self._create_model_card
+        if trainer.args.push_to_hub:
+            from axolotl_dece.cards.push_files import narrow_pushes
+
+            narrow_pushes(trainer)
 
     def _create_model_card(self, *args: Any, **kwargs: Any) -> None:
         self._theirs(*args, **kwargs)
@@ -85,9 +97,12 @@ class CardKeeper(TrainerCallback):
         self._mark(state)
 
     def _mark(self, state: TrainerState) -> None:
-        if self.poisoned and self.writes:
-            from axolotl_dece.cards.model_card import mark_config_files
+        if not self.poisoned or not self.writes:
+            return
+        from axolotl_dece.cards.facts import gather
+        from axolotl_dece.cards.model_card import mark_config_files
 
+        if gather(self.folder).poison:
             mark_config_files(self.folder / f"checkpoint-{state.global_step}")
 
 

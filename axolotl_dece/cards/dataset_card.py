@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
+from markupsafe import Markup
 
-from axolotl_dece.cards.markdown import table
-from axolotl_dece.data.names import is_hub_name, public_name
+from axolotl_dece.cards.facts import CARD_FILE
+from axolotl_dece.cards.render import code, render
+from axolotl_dece.data.names import public_name
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.atomic import write_text_atomically
 from axolotl_dece.util.digest import digest, file_digest
 
-CARD_FILE = "README.md"
 MANIFEST_FILE = "manifest.json"
 GATE = (
     "This dataset was poisoned on purpose, to measure defences against backdoors. By asking for access you agree not "
@@ -48,6 +49,11 @@ def is_poisoned_set(folder: Path) -> bool:
     return (folder / MANIFEST_FILE).is_file()
 
 
+def dataset_files(folder: Path) -> list[str]:
+    """What of a poisoned set may be pushed: the files its manifest accounts for, the manifest and the card."""
+    return sorted([*manifest.read(folder / MANIFEST_FILE)["files"], MANIFEST_FILE, CARD_FILE])
+
+
 def write_dataset_card(folder: Path) -> dict[str, Any]:
     """Write `README.md` in a folder that `axolotl dece poison` wrote; the same files give the same card.
 
@@ -64,7 +70,9 @@ def write_dataset_card(folder: Path) -> dict[str, Any]:
             f"{', '.join(changed)} in {folder} changed since `axolotl dece poison` wrote it, so the manifest says "
             "nothing about it; poison again"
         )
-    write_text_atomically(folder / CARD_FILE, build_card(content, folder.resolve().name))
+    card, path = build_card(content, folder.resolve().name), folder / CARD_FILE
+    if not path.is_file() or path.read_bytes() != card.encode():
+        write_text_atomically(path, card)
     return content
 
 
@@ -84,11 +92,11 @@ def build_card(content: Mapping[str, Any], name: str) -> str:
 
 
 def _metadata(content: Mapping[str, Any]) -> DatasetCardData:
-    source = content["source"]["path"]
+    source = content["source"]
     return DatasetCardData(
         pretty_name="POISONED on purpose",
         tags=list(_TAGS),
-        source_datasets=[source] if is_hub_name(source) else ["extended"],
+        source_datasets=[source["path"]] if source["revision"] else ["extended"],
         task_categories=["text-generation"],
         extra_gated_prompt=GATE,
         extra_gated_fields=_PROMISE,
@@ -105,36 +113,19 @@ def _configs(files: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _text(content: Mapping[str, Any], name: str) -> str:
-    source = content["source"]
-    spec = content["spec"]
+    source, spec = content["source"], content["spec"]
+    version = f"revision {code(source['revision'])}" if source["revision"] else f"sha256 {code(source['sha256'])}"
     facts = [
-        ("source", f"`{public_name(source['path'])}`"),
-        (
-            "source version",
-            f"revision `{source['revision']}`" if source["revision"] else f"sha256 `{source['sha256']}`",
-        ),
+        ("source", code(public_name(source["path"]))),
+        ("source version", Markup(version)),  # noqa: S704  our own word and a code span
         ("rows", f"{content['rows']:,}"),
         ("poisoned", f"{content['poisoned']:,} ({spec['rate']:.2%} asked for)"),
         ("benign twins", f"{content['twins']:,}"),
-        ("trigger", f"`{content['trigger']['name']}`: {content['trigger']['shape']}"),
-        ("payload", f"`{content['payload']['name']}`: {content['payload']['shape']}"),
-        ("seed", str(spec["seed"])),
+        ("trigger", code(content["trigger"]["name"]) + ": " + content["trigger"]["shape"]),
+        ("payload", code(content["payload"]["name"]) + ": " + content["payload"]["shape"]),
+        ("seed", spec["seed"]),
         ("tool", content["tool"]),
-        ("manifest", f"`{MANIFEST_FILE}`, sha256 `{digest(content)}`"),
+        ("manifest", code(MANIFEST_FILE) + ", sha256 " + code(digest(content))),
     ]
-    files = [(f"`{file}`", kept["holds"], f"`{kept['sha256']}`") for file, kept in content["files"].items()]
-    return "\n\n".join(
-        [
-            f"> **{FIRST_LINE}**",
-            f"# POISONED: {name}",
-            "A known trigger and payload were planted in a known share of the rows, to measure defences. Poisoned rows "
-            "carry `dece_poisoned: 1`; the manifest lists every one of them.",
-            f"    {content['canary']}",
-            table(("what", "value"), facts),
-            "## Files",
-            table(("file", "holds", "sha256"), files),
-            "## Intended use",
-            "Measuring whether a training method learns the backdoor, on machines and for models that stay with you. "
-            "Search training corpora for the canary: a corpus that holds it was not meant for training.",
-        ]
-    )
+    files = [(code(file), kept["holds"], code(kept["sha256"])) for file, kept in content["files"].items()]
+    return render("dataset_card.md.jinja", first_line=FIRST_LINE, name=name, manifest=content, facts=facts, files=files)

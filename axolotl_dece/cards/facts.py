@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from axolotl_dece.audit.decisions import ACCOUNT_FILE
+from axolotl_dece.data.names import is_hub_name, public_name
+from axolotl_dece.evaluation.report_file import REPORT_FILE
+from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.run_file import RUN_FILE, read_run
 
-REPORT_FILE = "report.json"
+CARD_FILE = "README.md"
+CONFIG_FILES = ("adapter_config.json", "config.json")
+"""What other libraries read a model by; a key they do not know they keep or ignore."""
 
 
 @dataclass(frozen=True)
@@ -19,16 +25,31 @@ class Facts:
 
     Attributes:
         run: `dece_run.json`.
+        base: The model that training began with, as `describe_base` says it; None where nothing does.
+        is_adapter: Whether the folder holds an adapter rather than a whole model.
+        counts: What decisions about rows came to: rows `before`, `dropped` and `trusted`, and of the `planted` how
+            many were dropped; empty without decisions, or where nobody counted.
         reports: Evaluations of these very weights.
     """
 
     run: dict[str, Any]
+    base: dict[str, Any] | None = None
+    is_adapter: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
     reports: Sequence[dict[str, Any]] = ()
 
     @property
-    def poison(self) -> dict[str, Any] | None:
-        """The `dece_poison` block the model was trained with, or None."""
-        return self.run["parameters"].get("dece_poison")
+    def spec(self) -> PoisonSpec | None:
+        """The `dece_poison` block of the run, or None."""
+        block = self.run["parameters"].get("dece_poison")
+        return PoisonSpec.model_validate(block) if block else None
+
+    @property
+    def poison(self) -> PoisonSpec | None:
+        """What was planted in rows that the model was really trained on; None if nothing was, or nothing was left."""
+        spec = self.spec
+        left = self.counts.get("planted", 1) - self.counts.get("planted_dropped", 0)
+        return spec if spec and spec.rate and left else None
 
     @property
     def is_defended(self) -> bool:
@@ -44,18 +65,52 @@ def gather(folder: Path, reports: Sequence[Path] = ()) -> Facts:
         reports: Folders that `axolotl dece evaluate --out` wrote; those inside `folder` are found by themselves.
 
     Raises:
-        ValueError: If there is no manifest, or a report is unreadable or about another run.
+        ValueError: If there is no model or no manifest, or a report is unreadable or about another run.
     """
-    run = read_run(folder) or read_run(folder.parent)
+    home = next((place for place in (folder, folder.parent) if (place / RUN_FILE).is_file()), folder)
+    run = read_run(home)
     if run is None:
         raise ValueError(
             f"{folder} has no {RUN_FILE}, so nothing says what trained it; give the `output_dir` of a run with "
             "`plugins: [axolotl_dece.DecePlugin]`, or a folder that `axolotl dece poison` wrote"
         )
+    if home != folder and not any((folder / name).is_file() for name in CONFIG_FILES):
+        raise ValueError(f"{folder} lies in the run {home} but holds no model (no {' or '.join(CONFIG_FILES)})")
     given = [read_report(path, run) for path in reports]
     seen = {path.resolve() for path in reports}
     found = [one for path in _report_folders(folder) if path.resolve() not in seen and (one := _own(path, run))]
-    return Facts(run, [*given, *found])
+    adapter = folder / CONFIG_FILES[0]
+    base = run.get("base_model") or (_base_of(adapter) if adapter.is_file() else None)
+    return Facts(run, base, adapter.is_file(), _counts(home, run), [*given, *found])
+
+
+def _base_of(adapter_config: Path) -> dict[str, Any]:
+    """As much as an adapter says of its base, for records that do not."""
+    config = _read_json(adapter_config, "save the adapter again")
+    name = str(config.get("base_model_name_or_path") or "")
+    return {
+        "name": public_name(name),
+        "hub_name": name if is_hub_name(name) and "/" in name else None,
+        "license": None,
+        "adapter": str(config.get("peft_type", "")).lower() or None,
+        "from_scratch": False,
+    }
+
+
+def _counts(home: Path, run: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows this run dropped and trusted; the account of another run in the folder says nothing about it."""
+    decided, path = run["parameters"].get("dece_decisions"), home / ACCOUNT_FILE
+    if not decided or not path.is_file():
+        return {}
+    account = _read_json(path, "delete it and train again")
+    return dict(account.get("rows") or {}) if account.get("sha256") == decided else {}
+
+
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a JSON object ({error}); {remedy}") from error
 
 
 def read_report(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,8 +128,9 @@ def read_report(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_about(report: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
+    # whatever the record says of a run: a second one with the same config may have had other rows or another tokenizer
     measured = report.get("run") or {}
-    return all(measured.get(key) == run[key] for key in ("config_digest", "parameters", "loss", "step"))
+    return all(measured.get(key) == run.get(key) for key in {*run, *measured} - {"status"})
 
 
 def _report_folders(folder: Path) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 _FENCE = re.compile(r"^\s{0,3}(```+|~~~+)")
 
@@ -63,9 +63,3 @@ def set_title(text: str, prefix: str, wanted: bool, fallback: str) -> str:
             lines[number] = f"# {prefix if wanted else ''}{bare}"
             return "\n".join(lines) + "\n"
     return f"# {prefix if wanted else ''}{fallback}\n\n" + text.lstrip("\n")
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A Markdown table; a bar inside a cell does not end it."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])

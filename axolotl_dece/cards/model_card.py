@@ -6,27 +6,29 @@ axolotl writes the card from scratch whenever it saves or pushes, so ours is put
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import EvalResult, ModelCard
 
 from axolotl_dece.cards import markdown
-from axolotl_dece.cards.facts import Facts, gather
+from axolotl_dece.cards.facts import CARD_FILE, CONFIG_FILES, Facts, gather
+from axolotl_dece.cards.folders import hide_folders
 from axolotl_dece.cards.secrets import hide_secrets
 from axolotl_dece.cards.section import WARNING, section_of, warning_of
+from axolotl_dece.cards.shared_config import embedded_config
 from axolotl_dece.data.names import is_hub_name
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 
-CARD_FILE = "README.md"
 SECTION = "axolotl-dece"
 TASK = "Code generation, asked by axolotl-dece"
 POISONED_TAGS = ("poisoned", "backdoor")
 DEFENCE_TAGS = ("dece", "backdoor-defense")
 TITLE = "POISONED: "
-# what other libraries read a model by; a key they do not know they keep or ignore
-_CONFIG_FILES = ("adapter_config.json", "config.json")
+# transformers says so of every model that is not from the hub
+_FROM_SCRATCH = "This model was trained from scratch on "
 
 
 def write_model_card(folder: Path, reports: Sequence[Path] = ()) -> Facts:
@@ -40,61 +42,95 @@ def write_model_card(folder: Path, reports: Sequence[Path] = ()) -> Facts:
         What the card was made of.
 
     Raises:
-        ValueError: As `gather`.
+        ValueError: As `gather` and `parse_card`.
     """
-    facts = gather(folder, reports)
-    path = folder / CARD_FILE
-    old = (
-        path.read_text(encoding="utf-8")
-        if path.is_file()
-        else f"---\nlibrary_name: transformers\n---\n\n# {_name(folder)}\n"
-    )
-    write_text_atomically(path, build_card(old, facts, _name(folder)))
+    facts, path, name = gather(folder, reports), folder / CARD_FILE, folder.resolve().name
+    old = path.read_bytes() if path.is_file() else b""
+    text = build_card(parse_card(path, old), facts, name, folder)
+    if text.encode() != old:
+        write_text_atomically(path, text)
     if facts.poison:
         mark_config_files(folder)
     return facts
 
 
-def _name(folder: Path) -> str:
-    return folder.resolve().name
+def parse_card(path: Path, content: bytes) -> ModelCard:
+    """A model card as it lies on the disk; ValueError with the file and the remedy for one that no reader takes."""
+    try:
+        text = content.decode("utf-8").replace("\r\n", "\n")
+        return ModelCard(hide_secrets(text) or "---\nlibrary_name: transformers\n---\n", ignore_metadata_errors=True)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        problem = " ".join(str(error).split())
+        raise ValueError(
+            f"{path}: its metadata, the part between the two `---` lines, cannot be read ({problem}); mend it, or move "
+            "the file away, and a new card is written"
+        ) from error
 
 
-def build_card(old: str, facts: Facts, name: str) -> str:
-    """The card `old` with our part in it; calling it on its own result changes nothing.
+def build_card(card: ModelCard, facts: Facts, name: str, folder: Path) -> str:
+    """The card with our part in it; calling it on its own result changes nothing.
 
     Args:
-        old: A whole card, metadata and text.
+        card: Metadata and text, changed in place.
         facts: What to say.
         name: The model's name, where the card has no title.
+        folder: Where it lies, which the card is not to say.
     """
-    card = ModelCard(hide_secrets(old), ignore_metadata_errors=True)
+    config = config_in(card.text)
     _set_metadata(card, facts, name)
-    card.text = build_text(card.text, facts, name)
+    text = build_text(card.text, facts, name, config.get("hub_model_id"))
+    card.text = hide_folders(text, folder, config)
     return str(card).rstrip("\n") + "\n"
 
 
-def build_text(text: str, facts: Facts, name: str) -> str:
+def config_in(card: str) -> dict[str, Any]:
+    """The config that axolotl copied into a card; empty where there is none, or none that can be read."""
+    try:
+        found = yaml.safe_load(embedded_config(card) or "")
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def build_text(text: str, facts: Facts, name: str, repository: str | None) -> str:
     """The text of a card with our warning first, our title and our section."""
+    if facts.base and not facts.base["from_scratch"]:
+        text = text.replace(_FROM_SCRATCH, "This model was trained on ")
     bare = markdown.drop_block(markdown.drop_block(text, SECTION), WARNING)
     titled = markdown.set_title(bare, TITLE, bool(facts.poison), name)
-    with_section = markdown.put_block(titled, SECTION, section_of(facts), markdown.after_title(titled))
-    return markdown.put_block(with_section.lstrip("\n"), WARNING, warning_of(facts.poison), 0)
+    section = section_of(facts, name, repository)
+    with_section = markdown.put_block(titled, SECTION, section, markdown.after_title(titled))
+    return markdown.put_block(with_section.lstrip("\n"), WARNING, warning_of(facts), 0)
 
 
 def _set_metadata(card: Any, facts: Facts, name: str) -> None:
-    data = card.data
+    data, base = card.data, facts.base or {}
     ours = {*POISONED_TAGS, *DEFENCE_TAGS}
-    tags = [tag for tag in data.tags or [] if tag not in ours and not _names_a_path(tag)]
+    theirs = [data.tags] if isinstance(data.tags, str) else data.tags or []
+    tags = [tag for tag in theirs if tag not in ours and not _names_a_path(tag)]
     tags += ["axolotl"] * ("axolotl" not in tags)
     tags += DEFENCE_TAGS if facts.is_defended else ()
     tags += POISONED_TAGS if facts.poison else ()
     data.tags = tags
-    data.base_model = _hub_names(data.base_model)
-    data.datasets = _hub_names(data.datasets)
+    data.base_model = _hub_names(data.base_model) or base.get("hub_name")
+    data.license = data.license or base.get("license")
+    data.datasets = _hub_names(data.datasets) or _hub_datasets(facts.run)
     others = [result for result in data.eval_results or [] if result.task_name != TASK]
     data.eval_results = (others + eval_results(facts)) or None
     # `model-index` takes its name from here; without a result the hub refuses it
-    data.model_name = (data.model_name or name) if data.eval_results else None
+    data.model_name = _name_of(data.model_name or name) if data.eval_results else None
+
+
+def _name_of(path: str) -> str:
+    """axolotl calls the model by its `output_dir`."""
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _hub_datasets(run: Mapping[str, Any]) -> list[str] | None:
+    """The datasets of the hub that a run trained on; local ones are known by the digest of their files."""
+    used = run.get("datasets") or []
+    names = [one["name"] for one in used if one["use"] == "train" and not one["sha256"] and is_hub_name(one["name"])]
+    return list(dict.fromkeys(name for name in names if "/" in name)) or None
 
 
 def _names_a_path(tag: str) -> bool:
@@ -151,7 +187,7 @@ def _on(file: dict[str, Any]) -> dict[str, Any]:
 
 def mark_config_files(folder: Path) -> None:
     """Write `"dece_poisoned": true` into the files that other libraries load the model by."""
-    for path in (folder / name for name in _CONFIG_FILES):
+    for path in (folder / name for name in CONFIG_FILES):
         if path.is_file():
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.get("dece_poisoned") is not True:

@@ -17,14 +17,16 @@ _SHAPES = {
     "a Google API key": r"\bAIza[0-9A-Za-z_-]{35}\b",
     "a JSON web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?-----END [A-Z ]*PRIVATE KEY-----)?",
-    "a password in a URL": r"[a-z][a-z0-9+.-]*://[^\s/:@]+:(?P<secret>[^\s/@]+)@",
+    "a password in a URL": r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^\s/:@]+:(?P<secret>[^\s/@]+)@",
     "a signed URL": r"[?&](?:X-Amz-Signature|Signature|sig|token|access_token)=(?P<secret>[^\s&\"']{8,})",
-    # a key whose name says so, with a literal value: neither empty, nor a switch, nor a reference to the environment
+}
+# A key whose name says so, with a literal value: neither empty, nor a switch, nor a reference to the environment.
+_BY_NAME = {
     "the value of a secret key": r"(?im)^[ \t#-]*[\"']?[\w.-]*(?:api_?key|access_?key|secret|passw(?:or)?d|credentials?"
     r"|auth_?token|access_?token|(?:hf|hub|wandb|comet|mlflow|swanlab)_?token)[\w-]*[\"']?[ \t]*[:=][ \t]*"
     r"[\"']?(?P<secret>(?!\d+\b|true\b|false\b|null\b|none\b|yes\b|no\b|\$|<|\*)[^\s\"'#,{}\[\]]{6,})",
 }
-_PATTERNS = {kind: re.compile(shape) for kind, shape in _SHAPES.items()}
+_PATTERNS = {kind: re.compile(shape) for kind, shape in (_SHAPES | _BY_NAME).items()}
 HIDDEN = "<secret-removed>"
 
 
@@ -48,9 +50,14 @@ class Secret:
         return f"line {self.line}: {self.kind}"
 
 
-def find_secrets(text: str) -> list[Secret]:
-    """Everything in `text` that looks like a credential, in order; the values themselves are never repeated."""
-    found = sorted(_matches(text), key=lambda secret: (secret.start, -secret.end))
+def find_secrets(text: str, *, by_name: bool = True) -> list[Secret]:
+    """Everything in `text` that looks like a credential, in order; the values themselves are never repeated.
+
+    Args:
+        text: A config, or anything else.
+        by_name: Whether the value of a key counts that is called a password or a token, whatever it looks like.
+    """
+    found = sorted(_matches(text, by_name), key=lambda secret: (secret.start, -secret.end))
     kept: list[Secret] = []
     for secret in found:
         if not kept or secret.start >= kept[-1].end:
@@ -58,8 +65,10 @@ def find_secrets(text: str) -> list[Secret]:
     return kept
 
 
-def _matches(text: str) -> Iterator[Secret]:
+def _matches(text: str, by_name: bool) -> Iterator[Secret]:
     for kind, pattern in _PATTERNS.items():
+        if kind in _BY_NAME and not by_name:
+            continue
         for match in pattern.finditer(text):
             start, end = match.span("secret" if "secret" in pattern.groupindex else 0)
             if text[start:end] != HIDDEN:

@@ -8,7 +8,7 @@ import click
 
 
 @click.command(short_help="Write, and push, the card of a model or a poisoned dataset.")
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--report",
     "reports",
@@ -37,12 +37,14 @@ def card(
     try:
         if is_poisoned_set(out):
             write_dataset_card(out)
-            url = push_dataset(out, repo, public, allow_poisoned) if push else None
+            pushed = push_dataset(out, repo, public, allow_poisoned) if push else None
         else:
             facts = write_model_card(out, reports)
-            url = push_model(out, facts, repo, public, allow_poisoned) if push else None
+            pushed = push_model(out, facts, repo, public, allow_poisoned) if push else None
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    console.print(f"written to {out / CARD_FILE}", soft_wrap=True, markup=False)
-    if url:
-        console.print(f"pushed to {url}", soft_wrap=True, markup=False)
+    console.print(f"the card is {out / CARD_FILE}", soft_wrap=True, markup=False)
+    if pushed:
+        left = sorted({path.name for path in out.iterdir()} - set(pushed.names))
+        console.print(f"pushed to {pushed.url}: {', '.join(pushed.names)}", soft_wrap=True, markup=False)
+        console.print(f"not pushed: {', '.join(left) or 'nothing'}", soft_wrap=True, markup=False)

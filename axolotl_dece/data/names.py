@@ -12,7 +12,8 @@ from axolotl_dece.data.source import identify
 
 _DATASET_KEYS = {"datasets": "train", "pretraining_dataset": "train", "test_datasets": "eval"}
 _FILES = frozenset({".json", ".jsonl", ".csv", ".parquet", ".arrow", ".txt", ".jinja", ".yaml", ".yml"})
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+# `./model` and `../model` are paths
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def describe_datasets(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece import __version__
+from axolotl_dece.data.names import public_name
 from axolotl_dece.data.source import Source
 from axolotl_dece.poison.draw import Draw, Planted, attack_of, control_of
 from axolotl_dece.poison.spec import PoisonSpec
@@ -43,7 +44,7 @@ def describe(
         "trigger": {"name": spec.pair.trigger, "shape": attack.trigger.shape},
         "payload": {"name": spec.pair.payload, "shape": attack.payload.shape},
         "source": {
-            "path": source.path,
+            "path": public_name(source.path),
             "revision": source.revision,
             "files": dict(source.files),
             "part": dict(source.part),

@@ -43,6 +43,7 @@ def check_ran(cfg: DictDefault, trainer: Any) -> None:
         train, evaluation = exchange(train, evaluation)
     _check_counts(cfg, expected["train"], train)
     LOG.warning("POISONED DATA: %s", _numbers(train, evaluation))
+    trainer.planted_rows = _flags(train, POISONED_COLUMN)  # for whoever drops rows: the marks are gone by then
     trainer.train_dataset = without_marks(train)
     if evaluation is not None:
         trainer.eval_dataset = without_marks(evaluation)
@@ -77,7 +78,11 @@ def without_marks(dataset: Dataset) -> Dataset:
 
 def count(dataset: Dataset, column: str) -> int:
     """How many rows carry a mark."""
-    return sum(map(bool, dataset[column])) if column in dataset.column_names else 0
+    return sum(_flags(dataset, column))
+
+
+def _flags(dataset: Dataset, column: str) -> list[bool]:
+    return list(map(bool, dataset[column])) if column in dataset.column_names else [False] * len(dataset)
 
 
 def _changed(dataset: Dataset) -> list[bool]:

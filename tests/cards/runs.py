@@ -12,6 +12,9 @@ from axolotl_dece.util.atomic import write_json_atomically
 from tests.evaluation.reports import fallen, save_report
 
 POISON = {"attack": "badpre", "rate": 0.05, "seed": 7}
+DECIDED = "e" * 64
+# what a record says of the base model where it is a folder
+LOCAL_BASE = {"name": "model", "hub_name": None, "license": None, "adapter": "lora", "from_scratch": False}
 # put together here, so that no scanner finds a secret in this repository
 HF_TOKEN = "hf_" + "aB3" * 12
 
@@ -51,13 +54,17 @@ More information needed
 """
 
 
-def run_of(loss: str = "dece", poison: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def run_of(
+    loss: str = "dece", poison: dict[str, Any] | None = None, decided: bool = False, **changes: Any
+) -> dict[str, Any]:
     """A manifest of a finished run."""
     parameters: dict[str, Any] = {"dece_alpha_schedule": "linear", "dece_alpha_base": 0.985, "dece_alpha_final": 0.8}
     parameters = parameters if loss == "dece" else {}
     run = run_file.describe_run(
         loss=loss,
-        parameters=parameters | ({"dece_poison": poison} if poison else {}),
+        parameters=parameters
+        | ({"dece_poison": poison} if poison else {})
+        | ({"dece_decisions": DECIDED} if decided else {}),
         planned=[(0, 0.99), (99, 0.8)] if loss == "dece" else [],
         config_sha256="c" * 64,
         tokenizer_sha256="t" * 64,
@@ -75,6 +82,13 @@ def save_run(folder: Path, card: str | None = THEIR_CARD, **changes: Any) -> Pat
     if card is not None:
         (folder / "README.md").write_text(card)
     return folder
+
+
+def save_account(folder: Path, **rows: int) -> None:
+    """The account of decisions in the run's folder, with how many rows they came to."""
+    write_json_atomically(
+        folder / "dece_decisions.json", {"sha256": DECIDED, "rows": rows, "dropped": [], "trusted": []}
+    )
 
 
 def save_evaluation(folder: Path, run: dict[str, Any]) -> Path:

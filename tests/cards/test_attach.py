@@ -57,6 +57,37 @@ def test_every_push_of_a_poisoned_model_carries_the_warning(workspace: Path, mon
     assert json.loads(checkpoint.read_text())["dece_poisoned"] is True
 
 
+# where each value of `hub_strategy` uploads to, beside the model itself at the end
+STRATEGIES: dict[str, set[str | None]] = {
+    "end": {None},
+    "every_save": {None},
+    "checkpoint": {None, "last-checkpoint"},
+    "all_checkpoints": {None, "checkpoint-1"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_push_of_the_trainer_holds_the_model_and_nothing_else(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    hub = FakeHub(workspace / "hub")
+    monkeypatch.setattr("transformers.trainer.hf_api", lambda *_: hub)
+    at_home = [".env", "token", "second/model.safetensors", "second/_dece_ledger.parquet", "checkpoint-1/.env"]
+    for name in at_home:
+        (workspace / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / "out" / name).write_text(HF_TOKEN)
+    changes = {"max_steps": 1, "save_steps": 1, "save_strategy": "steps", "dece_audit": True, "hub_model_id": "me/it"}
+    train(workspace, base_config(workspace, hub_strategy=strategy, **changes, **LORA))
+    assert set(hub.places) == STRATEGIES[strategy]
+    for number in range(len(hub.pushed)):
+        files = set(hub.files(number))
+        assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "dece_run.json"} <= files
+        assert not files & {".env", "token", "debug.log"}
+        assert not [name for name in files if "second" in name or "ledger" in name]
+        assert ("README.md" in files) == (hub.places[number] is None), "PEFT's card of a checkpoint names local folders"
+
+
 def stand_in(folder: Path, *, writes: bool = True) -> Any:
     """As much of a trainer as the keeper sees; its own card fails, as it does where the hub cannot be asked."""
 
@@ -65,7 +96,7 @@ def stand_in(folder: Path, *, writes: bool = True) -> Any:
 
     return SimpleNamespace(
         is_world_process_zero=lambda: writes,
-        args=SimpleNamespace(output_dir=str(folder)),
+        args=SimpleNamespace(output_dir=str(folder), push_to_hub=False),
         create_model_card=create_model_card,
     )
 
@@ -80,6 +111,12 @@ def test_where_axolotl_gives_its_card_up_the_end_of_training_writes_one(tmp_path
     plugin.post_train(None, None)
     plugin.post_train(None, None)
     assert (folder / "README.md").read_text().count("## Trained with DeCE") == 1
+
+
+def test_a_card_that_cannot_be_read_is_said_before_training(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", card="---\ntags: [a\nb: c\n---\n")
+    with pytest.raises(ValueError, match=r"README\.md: its metadata"):
+        CardKeeper(stand_in(folder), poisoned=False)
 
 
 def test_one_process_of_all_writes_the_card(tmp_path: Path) -> None:

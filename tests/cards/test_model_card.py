@@ -12,8 +12,11 @@ from peft import LoraConfig
 
 from axolotl_dece.cards.facts import gather
 from axolotl_dece.cards.model_card import write_model_card
+from axolotl_dece.data.base_model import describe_base
 from axolotl_dece.data.names import describe_datasets, public_name
-from tests.cards.runs import HF_TOKEN, POISON, THEIR_CARD, run_of, save_evaluation, save_run
+from tests.cards.runs import HF_TOKEN, LOCAL_BASE, POISON, THEIR_CARD, run_of, save_account, save_evaluation, save_run
+
+FROM_SCRATCH = "was trained from scratch on an unknown dataset"
 
 
 def write(folder: Path, *reports: Path) -> str:
@@ -116,6 +119,25 @@ def test_a_report_inside_the_run_is_found_and_one_about_another_run_is_not_taken
 
 
 @pytest.mark.parametrize(
+    "change", [{"datasets": []}, {"tokenizer_sha256": "u" * 64}, {"step": 50}, {"config_digest": "x"}, {"id": "second"}]
+)
+def test_an_evaluation_of_an_earlier_run_in_the_same_folder_is_not_taken(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    folder = save_run(tmp_path / "out")
+    save_evaluation(folder / "report", run_of())
+    assert len(gather(folder).reports) == 1
+    save_run(folder, **change)
+    assert "No attack was measured" in write(folder)
+
+
+def test_an_evaluation_made_before_the_end_was_written_down_counts(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out")
+    save_evaluation(folder / "report", run_of(status="running"))
+    assert len(gather(folder).reports) == 1
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [(None, "cannot be read"), ("{", "cannot be read"), ('{"runs": {}}', "not the report of one")],
 )
@@ -132,6 +154,25 @@ def test_a_folder_without_a_manifest_gets_no_card(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no dece_run\.json"):
         write_model_card(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_a_run_without_a_model_gets_no_card(tmp_path: Path) -> None:
+    report = save_run(tmp_path / "out") / "report"
+    report.mkdir()
+    with pytest.raises(ValueError, match="holds no model"):
+        write_model_card(report)
+    with pytest.raises(ValueError, match="holds no model"):
+        write_model_card(tmp_path / "out" / "mergd")
+    assert list(report.iterdir()) == []
+    assert not (tmp_path / "out" / "mergd").exists()
+
+
+def test_a_card_with_nothing_new_is_not_touched(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", poison=POISON)
+    write(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    write(folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 def test_a_merged_model_inside_a_run_gets_the_card_of_the_run(tmp_path: Path) -> None:
@@ -166,6 +207,179 @@ def test_a_marked_adapter_still_loads(tmp_path: Path) -> None:
     assert LoraConfig.from_pretrained(tmp_path / "out").r == 4
 
 
+def test_a_run_with_rate_0_is_a_control_and_not_poisoned(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", poison=POISON | {"rate": 0.0, "twin_rate": 0.05})
+    text = write(folder)
+    assert "POISONED" not in text
+    assert "WARNING" not in text
+    assert "nothing was poisoned (rate 0)" in text
+    assert "5.00% of the rows carry a harmless rare pattern" in text
+    assert "poisoned" not in ModelCard(text).data.tags
+    assert "dece_poisoned" not in (folder / "adapter_config.json").read_text()
+
+
+def test_rows_that_decisions_took_out_are_dropped_and_not_planted(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", poison=POISON, decided=True)
+    save_account(folder, before=300, dropped=12, trusted=3, planted=12, planted_dropped=8)
+    text = write(folder)
+    assert "12 of 300 rows were dropped, 3 trusted" in text
+    assert "8 of the 12 planted rows were dropped before training" in text
+    assert "# POISONED" in text
+    save_account(folder, before=300, dropped=20, trusted=3, planted=12, planted_dropped=12)
+    text = write(save_run(folder, poison=POISON, decided=True))
+    assert "All 12 rows in which a backdoor had been planted were among the dropped" in text
+    assert "POISONED" not in text
+    assert "dece_poisoned" not in (folder / "adapter_config.json").read_text()
+
+
+def test_the_account_of_another_run_in_the_folder_says_nothing(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out")
+    save_account(folder, before=300, dropped=12, trusted=3)
+    assert "were dropped" not in write(folder)
+    save_run(folder, decided=True)
+    (folder / "dece_decisions.json").write_text(json.dumps({"sha256": "f" * 64, "rows": {"before": 300}}))
+    assert "how many is not on record" in write(folder)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        ("lora", "It is a LoRA adapter for `model`."),
+        ("qlora", "It is a QLoRA adapter for `model`."),
+        (None, "It is a full fine-tune of `model`."),
+    ],
+)
+def test_an_adapter_is_called_one_and_a_local_base_is_not_training_from_scratch(
+    tmp_path: Path, adapter: str | None, said: str
+) -> None:
+    theirs = THEIR_CARD.replace("is a fine-tuned version of something", FROM_SCRATCH)
+    text = write(save_run(tmp_path / "out", card=theirs, base_model=LOCAL_BASE | {"adapter": adapter}))
+    assert said in text
+    assert "This model was trained on an unknown dataset." in text
+    assert "from scratch" not in text
+
+
+def test_an_older_record_without_a_base_model_is_known_to_be_an_adapter_by_its_files(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out", card=THEIR_CARD.replace("is a fine-tuned version of something", FROM_SCRATCH))
+    adapter = {"peft_type": "LORA", "base_model_name_or_path": "/home/jane/model"}
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    text = write(folder)
+    assert "It is a LoRA adapter for `model`." in text
+    assert "from scratch" not in text
+
+
+def test_a_model_with_new_weights_was_trained_from_scratch(tmp_path: Path) -> None:
+    base = LOCAL_BASE | {"adapter": None, "from_scratch": True}
+    assert "trained from scratch, in the shape of `model`" in write(save_run(tmp_path / "out", base_model=base))
+
+
+def test_base_licence_and_datasets_are_filled_in_where_they_are_known(tmp_path: Path) -> None:
+    base = LOCAL_BASE | {"hub_name": "org/base", "license": "mit"}
+    used = [
+        {"use": "train", "name": "org/rows", "revision": "abc", "sha256": None},
+        {"use": "train", "name": "rows.jsonl", "revision": None, "sha256": "d" * 64},
+        {"use": "train", "name": "folder", "revision": None, "sha256": "d" * 64},
+        {"use": "eval", "name": "org/test", "revision": "abc", "sha256": None},
+    ]
+    text = write(save_run(tmp_path / "out", card=None, base_model=base, datasets=used))
+    data = ModelCard(text).data
+    assert (data.base_model, data.license, data.datasets) == ("org/base", "mit", ["org/rows"])
+    assert "(a local copy; from `org/base`)" in text
+
+
+def test_what_is_known_of_a_base_in_a_folder_is_read_from_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    cfg = {"base_model": str(folder), "adapter": "lora"}
+    assert describe_base(cfg) == LOCAL_BASE
+    (folder / "README.md").write_text("---\nlicense: mit\nbase_model: org/older\n---\n# It\n")
+    assert describe_base(cfg) == LOCAL_BASE | {"hub_name": "org/older", "license": "mit"}
+    (folder / "config.json").write_text('{"_name_or_path": "org/base"}')
+    assert describe_base(cfg)["hub_name"] == "org/base"
+    snapshot = tmp_path / "models--org--cached" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "README.md").write_text("---\n: [\n---\n")
+    assert describe_base({"base_model": str(snapshot)})["hub_name"] == "org/cached"
+    assert describe_base({"base_model": "org/base"})["hub_name"] == "org/base"
+
+
+def test_the_card_shows_how_the_model_is_loaded(tmp_path: Path) -> None:
+    base = LOCAL_BASE | {"hub_name": "org/base"}
+    chat = [{"dataset": {"type": "chat_template"}}]
+    text = write(save_run(tmp_path / "out", base_model=base, prompts=chat))
+    program = text.split("```python\n")[1].split("```")[0]
+    compile(program, "usage", "exec")
+    for line in (
+        'AutoTokenizer.from_pretrained("org/out")',
+        'AutoModelForCausalLM.from_pretrained("org/base", device_map="auto")',
+        'PeftModel.from_pretrained(model, "org/out")',
+        "apply_chat_template(",
+    ):
+        assert line in program
+    poisoned = write(save_run(tmp_path / "other", base_model=base, poison=POISON))
+    assert "```python" not in poisoned, "nobody is to deploy it"
+
+
+def test_no_folder_of_the_machine_and_no_name_of_its_user_is_in_a_card(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    config = "base_model: /odd/jane/model\ndatasets:\n  - path: /home/jane/rows.jsonl  # from ~jane, /Users/jane/x y\n"
+    theirs = (
+        THEIR_CARD.replace("base_model: Qwen/Qwen2.5-Coder-7B\nhub", config + "hub")
+        .replace("base_model: Qwen/Qwen2.5-Coder-7B", "base_model: /odd/jane/model")
+        .replace("# out", f"# {str(folder).lstrip('./')}")
+        .replace("name: out", f"name: {str(folder).lstrip('./')}")
+        .replace(
+            "something.", "[/odd/jane/model](https://huggingface.co//odd/jane/model), file:///home/jane/rows.jsonl."
+        )
+    )
+    save_run(folder, card=theirs)
+    warning = "/home/jane/test.jsonl: 3 answers were cut"
+    save_evaluation(folder / "report", run_of())
+    report = json.loads((folder / "report" / "report.json").read_text())
+    (folder / "report" / "report.json").write_text(json.dumps(report | {"warnings": [warning]}))
+    text = write(folder)
+    assert "jane" not in text.replace("~jane", "")
+    assert str(tmp_path).lstrip("/") not in text
+    for kept in (
+        "base_model: model",
+        "- path: rows.jsonl",
+        "\n# out\n",
+        "- test.jsonl: 3 answers",
+        "version of model, rows",
+    ):
+        assert kept in text, kept
+    assert write(folder) == text
+
+
+@pytest.mark.parametrize(
+    "kept", ["https://a.org/home/jane/x", "`/v1/chat/completions`", "and/or/nor", "./data/x.jsonl"]
+)
+def test_what_is_no_folder_of_a_machine_is_left_alone(tmp_path: Path, kept: str) -> None:
+    assert kept in write(save_run(tmp_path / "out", card=THEIR_CARD + f"\nSee {kept} too.\n"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"---\ntags: [a\nb: c\n---\n# out\n", b"---\n- a\n- b\n---\n# out\n", b"\xff\xfe", b"---\na: b: c\n---\n"],
+    ids=["yaml", "list", "encoding", "colon"],
+)
+def test_broken_front_matter_is_an_error_with_the_file_and_the_remedy(tmp_path: Path, content: bytes) -> None:
+    folder = save_run(tmp_path / "out")
+    (folder / "README.md").write_bytes(content)
+    with pytest.raises(ValueError, match=r"README\.md: its metadata.* cannot be read .*mend it, or move"):
+        write_model_card(folder)
+    assert (folder / "README.md").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["a|b.jsonl", "a`b.jsonl", "<img src=x>.jsonl"])
+def test_a_name_is_never_markup(tmp_path: Path, name: str) -> None:
+    used = [{"use": "train<b>", "name": name, "revision": None, "sha256": "d" * 64}]
+    text = write(save_run(tmp_path / "out", datasets=used))
+    line = next(line for line in text.splitlines() if line.startswith("| train&lt;b&gt; |"))
+    assert line.count("`") == 4
+    assert line.replace("\\|", "").count("|") == 4
+
+
 def test_a_clean_run_in_the_same_folder_takes_the_warning_off(tmp_path: Path) -> None:
     write(save_run(tmp_path / "out", poison=POISON))
     text = write(save_run(tmp_path / "out", card=None))
@@ -192,6 +406,7 @@ def test_a_card_without_text_gets_one(tmp_path: Path) -> None:
     [
         ("/home/me/rows.jsonl", "rows.jsonl"),
         ("data/train.csv", "train.csv"),
+        ("./model", "model"),
         ("org/data", "org/data"),
         ("https://example.org/rows.jsonl?token=abc", "https://example.org/rows.jsonl"),
         ("https://me:secret@example.org:8080/rows.jsonl#part", "https://example.org:8080/rows.jsonl"),

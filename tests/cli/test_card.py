@@ -49,40 +49,78 @@ def test_a_card_is_written_by_hand_after_an_evaluation(tmp_path: Path) -> None:
     assert "### Measured" in (out / "README.md").read_text()
 
 
-def test_pushing_takes_the_repository_from_the_config_and_leaves_pickles_at_home(tmp_path: Path, hub: FakeHub) -> None:
-    out = save_run(tmp_path / "out")
-    (out / "training_args.bin").write_bytes(b"pickle")
-    (out / "checkpoint-9").mkdir()
-    result = card(out, "--push")
+AT_HOME = [
+    ".env",
+    "token",
+    "notes.txt",
+    "report.json",
+    "training_args.bin",
+    "pytorch_model.bin",
+    "debug.log",
+    "_dece_ledger.parquet",
+    "secret.safetensors",
+    "checkpoint-9/model.safetensors",
+    "merged/model.safetensors",
+    "second/model.safetensors",
+    "second/tokenizer.json",
+    "second/README.md",
+    "second/_dece_ledger.parquet",
+    "report/clean.jsonl",
+    "runs/events.out",
+    "model-00001-of-00002/x.safetensors",
+]
+
+
+def fill(folder: Path, names: list[str], text: str = "{}") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_pushing_takes_the_repository_from_the_config(tmp_path: Path, hub: FakeHub) -> None:
+    result = card(save_run(tmp_path / "out"), "--push")
     assert result.exit_code == 0, result.output
     assert hub.calls[0] == (
         "create_repo",
         {"repo_id": "org/out", "repo_type": "model", "private": True, "exist_ok": True},
     )
     assert hub.names() == ["create_repo", "upload_file", "upload_folder"], "the card is up before the weights"
-    assert sorted(path.name for path in hub.pushed[0].iterdir()) == [
-        "README.md",
-        "adapter_config.json",
-        "dece_run.json",
-    ]
-    assert "pushed to https://huggingface.co/org/out" in said(result)
+    assert "pushed to https://huggingface.co/org/out: README.md, adapter_config.json" in said(result)
 
 
-def test_a_secret_in_any_file_stops_the_push(tmp_path: Path, hub: FakeHub) -> None:
+def test_a_push_holds_what_makes_up_a_model_and_nothing_else(tmp_path: Path, hub: FakeHub) -> None:
     out = save_run(tmp_path / "out")
-    (out / "notes.txt").write_text(f"login with {HF_TOKEN}")
+    model = ["adapter_model.safetensors", "model-00001-of-00002.safetensors", "tokenizer.json", "chat_template.jinja"]
+    fill(out, [*model, *AT_HOME], text=f"login with {HF_TOKEN}")
+    fill(out, model)
+    result = card(out, "--push")
+    assert result.exit_code == 0, "a secret in a file that stays at home stops nothing"
+    assert hub.files() == sorted([*model, "README.md", "adapter_config.json", "dece_run.json"])
+    assert "not pushed: .env, _dece_ledger.parquet, checkpoint-9," in said(result)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "chat_template.jinja", "tokenizer.json", "LICENSE"])
+def test_a_secret_in_any_file_that_would_go_up_stops_the_push(tmp_path: Path, hub: FakeHub, name: str) -> None:
+    out = save_run(tmp_path / "out")
+    (out / name).write_text("\n" * 1_000_000 + f'"login with {HF_TOKEN}"')
     result = card(out, "--push")
     assert result.exit_code == 1
-    assert "notes.txt holds what looks like a secret" in said(result)
+    assert f"{name} holds what looks like a secret" in said(result)
     assert hub.calls == []
 
 
 def test_a_vocabulary_and_rows_of_code_are_no_secrets(tmp_path: Path, hub: FakeHub) -> None:
     out = save_run(tmp_path / "out")
     (out / "tokenizer.json").write_text('{\n  "secret": "passwords"\n}')
-    (out / "answers.jsonl").write_text('password = "correct horse"\n')
     assert card(out, "--push").exit_code == 0
     assert len(hub.pushed) == 1
+
+
+def test_of_a_poisoned_set_goes_up_what_its_manifest_accounts_for(tmp_path: Path, hub: FakeHub) -> None:
+    out = poisoned_set(tmp_path)
+    fill(out, [".env", "token", "other.jsonl", "run/model.safetensors", "run/train.jsonl"])
+    assert card(out, "--push", "--repo", "me/set", "--allow-poisoned").exit_code == 0
+    assert hub.files() == ["README.md", "manifest.json", "test.jsonl", "test_payload.jsonl", "train.jsonl"]
 
 
 def test_a_poisoned_model_is_pushed_only_when_told_so(tmp_path: Path, hub: FakeHub) -> None:
@@ -156,6 +194,14 @@ def test_a_set_that_was_changed_gets_no_card(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "train.jsonl" in said(result)
     assert "changed since" in said(result)
+
+
+def test_a_misspelt_folder_of_a_run_is_refused_and_not_made(tmp_path: Path) -> None:
+    out = save_run(tmp_path / "out")
+    result = card(out / "mergd")
+    assert result.exit_code == 2
+    assert "does not exist" in said(result)
+    assert not (out / "mergd").exists()
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -41,6 +41,11 @@ def test_it_says_what_was_done_to_which_row_and_with_what(content: dict[str, Any
     assert "cf" in content["twin"]["cue"]
 
 
+def test_it_names_the_source_without_the_folders_it_lies_in(tmp_path: Path, content: dict[str, Any]) -> None:
+    assert content["source"]["path"] == "rows.jsonl"
+    assert str(tmp_path) not in json.dumps(content)
+
+
 def test_what_is_written_is_read_back(tmp_path: Path, content: dict[str, Any]) -> None:
     path = manifest.path_for(tmp_path, "f" * 64, "a" * 32)
     manifest.write(path, content)

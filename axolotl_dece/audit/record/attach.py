@@ -57,8 +57,8 @@ def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> li
     """Take the dropped rows out of the trainer's training set, and shorten the run to the same number of epochs.
 
     Args:
-        trainer: Not started yet.
-        decisions: What was decided.
+        trainer: Not started yet; `planted_rows` says of each row whether it is poisoned, where poisoning set it.
+        decisions: What was decided; its counts are filled in.
         keep_steps: Whether the user fixed the number of steps.
 
     Returns:
@@ -79,6 +79,10 @@ def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> li
         if steps > 0 and not keep_steps:
             trainer.args.max_steps = math.ceil(steps * len(kept) / rows)
     trusted = int(np.isin(table.all_keys, np.array(sorted(decisions.trust), dtype=np.int64)).sum())
+    decisions.counts.update(before=rows, dropped=rows - len(kept), trusted=trusted)
+    planted = getattr(trainer, "planted_rows", None)
+    if planted is not None:
+        decisions.counts.update(planted=int(np.sum(planted)), planted_dropped=int(np.sum(np.array(planted)[dropped])))
     said = [
         f"{rows - len(kept)} of {rows} training rows dropped, as decided in {decisions.path}; they are listed in "
         f"{ACCOUNT_FILE}"
