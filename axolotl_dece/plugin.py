@@ -19,7 +19,7 @@ from axolotl_dece.audit.record.attach import drop_rows, watch_rows
 from axolotl_dece.cards.attach import CardKeeper, refuse_secrets
 from axolotl_dece.cards.push import announce_prepared_set
 from axolotl_dece.evaluation.attach import watch
-from axolotl_dece.keys import alpha_schedule, find_warnings
+from axolotl_dece.keys import alpha_schedule, find_odd_keys, find_warnings, say_problems
 from axolotl_dece.loss.criterion import Mixture
 from axolotl_dece.loss.fused_policy import Sharding, use_fused_head
 from axolotl_dece.loss.names import say_loss
@@ -41,6 +41,8 @@ class DecePlugin(BasePlugin):
 
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it; called before axolotl validates it."""
+        if odd := find_odd_keys(cfg):
+            raise ValueError(say_problems(odd))
         self._config_sha256 = run_file.config_digest(cfg)
         refuse_secrets(cfg)
         prepare.prepare(cfg)

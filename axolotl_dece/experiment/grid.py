@@ -147,7 +147,7 @@ def _arm_problems(config: Any, arms: Any, seeds: Any) -> Iterator[str]:
         return
     from axolotl.utils.schemas.config import AxolotlInputConfig
 
-    theirs = set(AxolotlInputConfig.model_fields)
+    theirs = AxolotlInputConfig.model_fields
     for arm, keys in arms.items():
         if not isinstance(keys, Mapping):
             continue
