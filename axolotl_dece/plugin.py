@@ -143,12 +143,7 @@ def banner(cfg: Mapping[str, Any]) -> str:
 
 def check_trainer(trainer: Trainer) -> None:
     """Raise ValueError, with everything at once, when the trainer would not train with the model's loss function."""
-    problems = []
-    if not isinstance(trainer, AxolotlTrainer) or type(trainer).compute_loss is not AxolotlTrainer.compute_loss:
-        problems.append(
-            f"the trainer is {type(trainer).__module__}.{type(trainer).__qualname__}, which computes its own loss; "
-            "remove the plugin or `trainer_cls` that brings it"
-        )
+    problems = [problem] if (problem := find_other_trainer(type(trainer))) else []
     if trainer.compute_loss_func is not None:
         problems.append("a `compute_loss_func` is set; remove the plugin or key that sets it (`use_eaft`?)")
     if trainer.label_smoother is not None:
@@ -160,6 +155,17 @@ def check_trainer(trainer: Trainer) -> None:
         )
     if problems:
         raise ValueError("DeCE cannot be what trains this model:\n" + "\n".join(f"  - {p}" for p in problems))
+
+
+def find_other_trainer(trainer_class: Any) -> str | None:
+    """What is wrong with a trainer that is not axolotl's own in what it does with the loss, or None."""
+    own = issubclass(trainer_class, AxolotlTrainer) and trainer_class.compute_loss is AxolotlTrainer.compute_loss
+    if own:
+        return None
+    return (
+        f"the trainer is {trainer_class.__module__}.{trainer_class.__qualname__}, which computes its own loss; "
+        "remove the plugin or `trainer_cls` that brings it"
+    )
 
 
 def sharding(trainer: Trainer) -> Sharding:

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from axolotl_dece.audit.decisions import read_decisions
-from axolotl_dece.check import parse_config
 from axolotl_dece.experiment.cell import Cell, folder_name
 from axolotl_dece.experiment.tasks import AnyTask
 from axolotl_dece.keys import DeceKeys, find_problems
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.read_config import parse_config
 from axolotl_dece.util.problems import say_errors
 
 # what the experiment itself writes into the config of every run
