@@ -1,173 +1,233 @@
-"""Would this config really train with DeCE? Every question that can be answered before a GPU is rented."""
+"""Would this config really train with DeCE? Every question that can be answered before a GPU is rented.
+
+The answers come from axolotl's own loading and validation, as the installed version does them, and from the code that
+decides at the run. Nothing is asked, nothing is fetched, and no code of a model's repository is run.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
+from types import SimpleNamespace
 from typing import Any, Literal
 
-import yaml
-from packaging.requirements import Requirement
-
-from axolotl_dece.keys import PLUGIN, DeceKeys, alpha_schedule, find_problems, find_warnings
+from axolotl_dece import versions
+from axolotl_dece.keys import PLUGIN, alpha_schedule, find_problems, find_warnings
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.schedule import Progress
 
-Level = Literal["ok", "warning", "error"]
+Level = Literal["ok", "warning", "machine", "error"]
 REQUIRED = "axolotl_dece.Required"
+_OUR_NAMES = (PLUGIN, "axolotl_dece.plugin.DecePlugin")
+# What code of others raises when it is loaded or asked: their faults become sentences, not tracebacks of ours.
+_THEIR_FAULTS = (
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+    *(RuntimeError, ImportError, OSError, AssertionError),
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer: `error` means that a run of this config would not use DeCE, or would not run."""
+    """One answer.
+
+    Attributes:
+        level: `error`: a run of this config would not use DeCE, or would not run anywhere; `machine`: the loss is
+            right, but here it will not run; `warning`: to think about.
+        text: The answer in one sentence.
+    """
 
     level: Level
     text: str
 
 
-class _DuplicateKeyLoader(yaml.SafeLoader):
-    """Safe YAML that notes keys written twice in one mapping, of which plain YAML keeps the last without a word."""
-
-    def __init__(self, stream: Any) -> None:
-        super().__init__(stream)
-        self.duplicates: list[str] = []
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[str, int] = {}
-        for key_node, _ in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + 1
-            if key in seen and key != "<<":
-                self.duplicates.append(
-                    f"`{key}` is written twice, in lines {seen[key]} and {line}; YAML keeps the last"
-                )
-            seen[key] = line
-        return super().construct_mapping(node, deep=deep)
-
-
-def parse_config(text: str, origin: str) -> tuple[dict[str, Any], list[str]]:
-    """The mapping in a YAML text, and a sentence for every key that is written twice.
-
-    Args:
-        text: The YAML.
-        origin: Where it is from, for the messages.
-
-    Raises:
-        ValueError: It is not a YAML mapping.
-    """
-    try:
-        loader = _DuplicateKeyLoader(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{origin} is not valid YAML: {error}") from error
-    try:
-        content = loader.get_single_data()
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{origin} is not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
-    if not isinstance(content, dict):
-        raise ValueError(f"{origin} holds no mapping of keys to values, so it is not an axolotl config")
-    return content, loader.duplicates
-
-
-def inspect_config(raw: Mapping[str, Any], duplicates: list[str], *, is_ours: bool = True) -> list[Finding]:
+def inspect_config(
+    raw: Mapping[Any, Any], duplicates: list[str], *, may_load: Callable[[str], bool] | None = None
+) -> list[Finding]:
     """All findings about a raw config; a stage is entered only when the one before it found no error.
 
     Args:
         raw: The config as it was written.
         duplicates: Sentences about keys written twice.
-        is_ours: Whether plugins may look at what the config names, such as the files of its datasets.
+        may_load: Which plugins of somebody else's config may be loaded to look. None for a config of one's own: all,
+            and they may look at what it names, such as the files of its datasets.
     """
     findings = [Finding("error", text) for text in duplicates]
-    accepts = partial(_axolotl_findings, is_ours=is_ours)
-    stages = ((_plugin_findings, _version_findings, _loss_findings), (accepts,), (_plan_findings,))
-    for stage in stages:
-        for ask in stage:
-            findings += ask(raw)
-        if any(finding.level == "error" for finding in findings):
-            break
+    if problem := versions.find_untested():
+        return [*findings, Finding("error", problem)]
+    findings.append(Finding("ok", f"axolotl {versions.installed_axolotl()} is installed, which was tested"))
+    with _no_other_plugins():
+        findings += [*_plugin_findings(raw, may_load or (lambda name: True)), *_loss_findings(raw)]
+        if not has_error(findings):
+            findings += _run_findings(raw, is_ours=may_load is None)
     return findings
 
 
-def _plugin_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
-    plugins = raw.get("plugins") or []
-    if not isinstance(plugins, list):
-        yield Finding("error", f"`plugins: {plugins!r}` must be a list; write `plugins: [{PLUGIN}]`")
-        return
-    if PLUGIN not in plugins:
-        yield Finding("error", f"`{PLUGIN}` is not in `plugins`, so axolotl drops `loss` without a word; add it")
-    for name in plugins:
-        yield _import_finding(str(name))
+def has_error(findings: list[Finding]) -> bool:
+    """Whether a run would not use DeCE."""
+    return any(finding.level == "error" for finding in findings)
 
 
-def _import_finding(name: str) -> Finding:
-    module, _, attribute = name.rpartition(".")
+@contextmanager
+def _no_other_plugins() -> Iterator[None]:
+    """A run is a process of its own: plugins that this one has loaded before are put aside."""
+    from axolotl.integrations.base import PluginManager
+
+    plugins = PluginManager.get_instance().plugins
+    before = OrderedDict(plugins)
+    plugins.clear()
     try:
-        getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, RuntimeError) as error:
-        return Finding("error", f"plugin `{name}` cannot be loaded ({error}); axolotl would go on without it")
+        yield
+    finally:
+        plugins.clear()
+        plugins.update(before)
+
+
+def _plugin_findings(raw: Mapping[Any, Any], may_load: Callable[[str], bool]) -> Iterator[Finding]:
+    from axolotl.integrations.base import PluginManager
+
+    listed = raw.get("plugins") or []
+    if not isinstance(listed, list):
+        yield Finding("error", f"`plugins: {listed!r}` must be a list; write `plugins: [{PLUGIN}]`")
+        return
+    names = [str(name) for name in listed]
+    ours = [name for name in names if versions.dotted_name(name) in _OUR_NAMES]
+    if not ours:
+        yield Finding("error", f"`{PLUGIN}` is not in `plugins`, so axolotl drops `loss` without a word; add it")
+    if len({versions.dotted_name(name) for name in ours}) > 1:
+        yield Finding("error", f"`plugins` lists DeCE as {' and as '.join(f'`{n}`' for n in ours)}; keep one of them")
+    yield from (_load(name) for name in dict.fromkeys(names) if may_load(name))
+    unlisted = set(PluginManager.get_instance().plugins) - {versions.dotted_name(name) for name in names}
+    for name in sorted(unlisted):
+        if not name.startswith("axolotl."):
+            yield Finding("warning", f"plugin `{name}` is not listed, but an installed package has axolotl load it")
+
+
+def _load(name: str) -> Finding:
+    """Load a plugin into axolotl's manager, as the run will."""
+    from axolotl.integrations.base import PluginManager, load_plugin
+
+    if ":" in name and not versions.COLON_FORM.is_here:
+        text = f"plugin `{name}`: axolotl {versions.installed_axolotl()} reads no colon; write a dot in its place"
+        return Finding("error", text)
+    try:
+        PluginManager.get_instance().plugins[versions.dotted_name(name)] = load_plugin(name)
+    except _THEIR_FAULTS as error:
+        skipped = isinstance(error, ImportError) and versions.MISSING_PLUGIN_IS_SKIPPED.is_here
+        then = "would go on without it" if skipped else "would stop"
+        return Finding("error", f"plugin `{name}` cannot be loaded ({error}); axolotl {then}")
     return Finding("ok", f"plugin `{name}` is listed and importable")
 
 
-def _version_findings(_: Mapping[str, Any]) -> Iterator[Finding]:
+def _loss_findings(raw: Mapping[Any, Any]) -> Iterator[Finding]:
+    from axolotl.integrations.config import merge_input_args
+
     try:
-        needed = [Requirement(line) for line in requires("axolotl-dece") or []]
-    except PackageNotFoundError:
-        yield Finding("warning", "axolotl-dece is not installed as a package, so versions were not compared")
+        fields = merge_input_args()[1].model_fields
+    except _THEIR_FAULTS as error:
+        yield Finding("error", f"the keys of the listed plugins cannot stand side by side: {error}")
         return
-    for requirement in needed:
-        if requirement.name != "axolotl" or requirement.marker is not None:
-            continue
-        found = version("axolotl")
-        inside = requirement.specifier.contains(found, prereleases=True)
-        text = f"axolotl {found} is installed, axolotl-dece supports {requirement.specifier}"
-        yield Finding("ok" if inside else "error", text)
-
-
-def _loss_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
-    from axolotl.utils.schemas.config import AxolotlInputConfig
-
-    yield from (Finding("error", text) for text in find_problems(raw, set(AxolotlInputConfig.model_fields)))
+    yield from (Finding("error", text) for text in find_problems(raw, fields))
     loss = raw.get("loss")
     if isinstance(loss, str) and loss in LOSSES and loss != "dece":
         text = f"`loss: {loss}` trains {LOSSES[loss].title}, on purpose; write `loss: dece` to use DeCE"
         yield Finding("error", text)
 
 
-def _axolotl_findings(raw: Mapping[str, Any], *, is_ours: bool) -> Iterator[Finding]:
-    """Let axolotl validate it as it would before training, but without asking this machine for a GPU."""
+def _run_findings(raw: Mapping[str, Any], *, is_ours: bool) -> Iterator[Finding]:
+    """What axolotl makes of the config, who trains it then, with what plan, and whether here."""
+    from axolotl_dece.machine import find_obstacles
+
+    cfg, refusal = _validated(raw, is_ours=is_ours)
+    if cfg is None:
+        yield Finding("error", f"axolotl refuses this config: {refusal}")
+        return
+    yield Finding("ok", "axolotl accepts this config")
+    model_config = _model_config(cfg)
+    yield from (Finding("error", text) for text in _other_losses(cfg, model_config))
+    yield from _plan_findings(cfg, model_config)
+    obstacles = [refusal] if refusal else []
+    yield from (Finding("machine", text) for text in [*obstacles, *find_obstacles(cfg)])
+
+
+def _validated(raw: Mapping[str, Any], *, is_ours: bool) -> tuple[Any, str | None]:
+    """The config as axolotl will have it, and what it says against it; both where only this machine is at fault."""
+    from axolotl.cli.config import gpu_capabilities
     from axolotl.integrations.base import PluginManager
-    from axolotl.utils.config import prepare_plugins, validate_config
+    from axolotl.utils.config import validate_config
     from axolotl.utils.dict import DictDefault
 
-    cfg = DictDefault(raw)
+    cfg = DictDefault(deepcopy(dict(raw)))
     try:
         if is_ours:
-            prepare_plugins(cfg)
-        else:
-            for name in raw.get("plugins") or []:
-                PluginManager.get_instance().register(name)
-        validate_config(cfg)
-    except (ValueError, RuntimeError) as error:  # pydantic's ValidationError is a ValueError
-        yield Finding("error", f"axolotl refuses this config: {error}")
+            for plugin in PluginManager.get_instance().plugins.values():
+                plugin.register(cfg)
+        anywhere = validate_config(deepcopy(cfg))
+    except _THEIR_FAULTS as error:
+        return None, str(error) or type(error).__name__
+    try:
+        return validate_config(deepcopy(cfg), *gpu_capabilities()), None
+    except _THEIR_FAULTS as error:
+        return anywhere, str(error)
+
+
+def _other_losses(cfg: Any, model_config: Any) -> Iterator[str]:
+    """Who would compute the loss in place of ours: asked of what decides at the run."""
+    from axolotl.core.builders.causal import HFCausalTrainerBuilder
+
+    from axolotl_dece.loss.objective import find_inline_loss
+    from axolotl_dece.trainer import find_other_trainer
+
+    cfg = deepcopy(cfg)
+    cfg.model_config_type = getattr(model_config, "model_type", None)
+    try:
+        trainer = HFCausalTrainerBuilder._get_trainer_cls(SimpleNamespace(cfg=cfg))
+    except _THEIR_FAULTS as error:
+        yield str(error)
     else:
-        yield Finding("ok", "axolotl accepts this config")
+        if problem := find_other_trainer(trainer):
+            yield problem
+    model_class = _model_class(cfg, model_config)
+    if model_class is not None and (problem := find_inline_loss(model_class)):
+        yield f"`base_model: {cfg.base_model}`: {problem}"
 
 
-def _plan_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
-    keys = DeceKeys.model_validate(raw).model_dump()
-    yield Finding("ok", _say_alphas(keys, raw))
-    yield from (Finding("warning", text) for text in find_warnings(keys, raw.get("num_epochs")))
-    yield _logits_memory(raw)
-    yield _third_line(raw)
+def _model_config(cfg: Any) -> Any:
+    """What a model on this machine says of itself, or None; the code of its repository is neither asked for nor run."""
+    from transformers import AutoConfig
+
+    name = cfg.base_model_config or cfg.base_model
+    try:
+        return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    except _THEIR_FAULTS:
+        return None
 
 
-def _say_alphas(keys: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
-    schedule = alpha_schedule(keys)
-    epochs = max(1, math.ceil(raw.get("num_epochs") or 1))
+def _model_class(cfg: Any, model_config: Any) -> type | None:
+    """The class that axolotl will load the model as, where transformers itself has it."""
+    from axolotl.loaders.constants import MULTIMODAL_AUTO_MODEL_MAPPING
+    from transformers import AutoModelForCausalLM
+
+    if model_config is None or (cfg.trust_remote_code and getattr(model_config, "auto_map", None)):
+        return None
+    auto = MULTIMODAL_AUTO_MODEL_MAPPING.get(model_config.model_type, AutoModelForCausalLM)
+    found = auto._model_mapping.get(type(model_config), None)
+    return found if isinstance(found, type) else None
+
+
+def _plan_findings(cfg: Any, model_config: Any) -> Iterator[Finding]:
+    yield Finding("ok", _say_alphas(cfg))
+    yield from (Finding("warning", text) for text in find_warnings(cfg, cfg.num_epochs))
+    yield _logits_memory(cfg, model_config)
+    yield _third_line(cfg)
+
+
+def _say_alphas(cfg: Any) -> str:
+    schedule = alpha_schedule(cfg)
+    epochs = max(1, math.ceil(cfg.num_epochs or 1))
     if schedule.name == "epoch":
         shown = sorted({*range(min(epochs, 4)), epochs - 1})
         alphas = ", ".join(f"epoch {e + 1}: {schedule.at(Progress(0, 1, e)):.4g}" for e in shown)
@@ -179,13 +239,13 @@ def _say_alphas(keys: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
     return f"alpha ({schedule.name}): {alphas}"
 
 
-def _logits_memory(raw: Mapping[str, Any]) -> Finding:
-    vocab = _vocab_size(str(raw.get("base_model")))
-    tokens = (raw.get("micro_batch_size") or 1) * (raw.get("sequence_len") or 512)
+def _logits_memory(cfg: Any, model_config: Any) -> Finding:
+    vocab = getattr(model_config.get_text_config(), "vocab_size", None) if model_config else None
+    tokens = (cfg.micro_batch_size or 1) * (cfg.sequence_len or 512)
     if vocab is None:
         return Finding(
             "warning",
-            f"logits: {raw.get('base_model')} is not on this machine, so its vocabulary is unknown; with 152k tokens "
+            f"logits: {cfg.base_model} is not on this machine, so its vocabulary is unknown; with 152k tokens "
             f"one micro-batch of {tokens} positions needs {_gib(tokens * 152064 * 2)} in bf16",
         )
     size = tokens * vocab * 2
@@ -199,19 +259,8 @@ def _gib(size: int) -> str:
     return f"{size / 2**30:.2f} GiB"
 
 
-def _vocab_size(base_model: str) -> int | None:
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(base_model, local_files_only=True)
-    except (OSError, ValueError):
-        return None
-    size: int = config.get_text_config().vocab_size
-    return size
-
-
-def _third_line(raw: Mapping[str, Any]) -> Finding:
-    if raw.get("trainer_cls") == REQUIRED:
+def _third_line(cfg: Any) -> Finding:
+    if cfg.trainer_cls == REQUIRED:
         return Finding("ok", f"`trainer_cls: {REQUIRED}`: this config cannot train anywhere without the plugin")
     return Finding(
         "warning",

@@ -7,13 +7,13 @@ config is read here before that happens, and everything wrong with it is said at
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from importlib import import_module
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from axolotl_dece.conflicts import find_conflicts
+from axolotl_dece.conflicts import Fields, as_seen, find_conflicts
 from axolotl_dece.loss.names import LOSSES, LossName
 from axolotl_dece.schedule import KEY_OF_SCHEDULE, AlphaSchedule, ScheduleName
 
@@ -178,11 +178,16 @@ class DeceArgs(DeceKeys):
     @classmethod
     def check_dece(cls, data: Any) -> Any:
         """Raise one ValueError that lists everything wrong, or return `data` unchanged."""
-        if isinstance(data, Mapping):
-            known_to_axolotl = set(cls.model_fields)
-            if problems := find_problems(data, known_to_axolotl):
-                raise ValueError(say_problems(problems))
+        if isinstance(data, Mapping) and (problems := find_problems(data, cls.model_fields)):
+            raise ValueError(say_problems(problems))
         return data
+
+    @model_validator(mode="after")
+    def check_filled_in(self) -> Self:
+        """The same for what axolotl or a plugin has filled in by itself, such as the default of a key left out."""
+        if problems := find_conflicts(vars(self)):
+            raise ValueError(say_problems(problems))
+        return self
 
 
 def say_problems(problems: list[str]) -> str:
@@ -191,22 +196,35 @@ def say_problems(problems: list[str]) -> str:
     return f"axolotl-dece: {count} in this config\n" + "\n".join(f"  - {problem}" for problem in problems)
 
 
-def find_problems(raw: Mapping[str, Any], known: set[str] | None = None) -> list[str]:
+def find_problems(raw: Mapping[Any, Any], fields: Fields | None = None) -> list[str]:
     """Everything that keeps the raw config from training with the loss it names; empty when nothing does.
 
     Args:
         raw: The config as the user wrote it.
-        known: Keys that belong to axolotl or another plugin, and are not to be taken for misspellings of ours.
+        fields: The schema that axolotl reads it by: its own keys and those of other plugins.
     """
+    if odd := find_odd_keys(raw):
+        return odd
     values = {key: raw[key] for key in DeceKeys.model_fields if key in raw}
-    problems = _misspelt_keys(raw, known or set()) + _wrong_values(values)
+    problems = _misspelt_keys(raw, fields or {}) + _wrong_values(values)
     if raw.get("loss") is None:
         problems.append(
             f"`{PLUGIN}` is listed in `plugins`, but `loss` is not set; write `loss: dece`, or `loss: ce` for plain "
             "cross-entropy"
         )
         return problems
-    return problems + _schedule_problems(raw) + _audit_problems(raw) + find_conflicts(raw)
+    problems += _endless(raw, fields or {})
+    return problems + _schedule_problems(raw) + _audit_problems(raw) + find_conflicts(raw, fields)
+
+
+def find_odd_keys(raw: Mapping[Any, Any]) -> list[str]:
+    """A sentence for every key that is no text: axolotl ends in a TypeError on it, before it validates anything."""
+    return [
+        f"`{key}: {raw[key]}` has a key that is no text but {type(key).__name__}; YAML reads on, off, yes, no and bare "
+        "numbers so: put the key in quotes, or remove it"
+        for key in raw
+        if not isinstance(key, str)
+    ]
 
 
 def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str]:
@@ -234,7 +252,17 @@ def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str
     return warnings
 
 
-def _misspelt_keys(raw: Mapping[str, Any], known: set[str]) -> list[str]:
+def _endless(raw: Mapping[str, Any], fields: Fields) -> list[str]:
+    """`.inf` and `.nan` are numbers to axolotl, and its own arithmetic ends on them."""
+    values = {key: as_seen(key, raw.get(key), fields) for key in ("num_epochs", "max_steps")}
+    return [
+        f"`{key}: {raw[key]}` is not a number that training can end at; write one"
+        for key, value in values.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
+
+
+def _misspelt_keys(raw: Mapping[str, Any], known: Container[str]) -> list[str]:
     ours = list(DeceArgs.model_fields)
     unknown = [key for key in raw if key not in ours and key not in known]
     if not unknown:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from accelerate.utils import DistributedType
-from axolotl.core.trainers.base import AxolotlTrainer
 from axolotl.integrations.base import BasePlugin
 from axolotl.utils.dict import DictDefault
 from axolotl.utils.logging import get_logger
@@ -14,14 +12,15 @@ from transformers import Trainer
 
 from axolotl_dece.data.names import describe_datasets
 from axolotl_dece.features import Feature, Run, features_of
-from axolotl_dece.keys import alpha_schedule, find_warnings
+from axolotl_dece.keys import alpha_schedule, find_odd_keys, find_warnings, say_problems
 from axolotl_dece.loss.criterion import criterion_of
-from axolotl_dece.loss.fused_policy import Sharding, use_fused_head
+from axolotl_dece.loss.fused_policy import use_fused_head
 from axolotl_dece.loss.names import LOSSES, say_loss
 from axolotl_dece.loss.objective import install
 from axolotl_dece.run_file import config_digest
 from axolotl_dece.run_recorder import RunRecorder
 from axolotl_dece.step import StepKeeper
+from axolotl_dece.trainer import check_trainer, sharding
 
 LOG = get_logger("axolotl.dece")
 
@@ -34,6 +33,8 @@ class DecePlugin(BasePlugin):
 
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it, and import the features that its keys ask for."""
+        if odd := find_odd_keys(cfg):
+            raise ValueError(say_problems(odd))
         self._config_sha256 = config_digest(cfg)
         self._features = features_of(cfg)
         for feature in self._features:
@@ -101,39 +102,3 @@ def banner(cfg: Mapping[str, Any]) -> str:
         f"DeCE is ON: alpha {alpha_schedule(cfg)}, label smoothing {cfg['dece_label_smoothing']}, "
         f"probability floor {cfg['dece_prob_floor']:g}; eval_loss is plain cross-entropy"
     )
-
-
-def check_trainer(trainer: Trainer) -> None:
-    """Raise ValueError, with everything at once, when the trainer would not train with the model's loss function."""
-    problems = []
-    if not isinstance(trainer, AxolotlTrainer) or type(trainer).compute_loss is not AxolotlTrainer.compute_loss:
-        problems.append(
-            f"the trainer is {type(trainer).__module__}.{type(trainer).__qualname__}, which computes its own loss; "
-            "remove the plugin or `trainer_cls` that brings it"
-        )
-    if trainer.compute_loss_func is not None:
-        problems.append("a `compute_loss_func` is set; remove the plugin or key that sets it (`use_eaft`?)")
-    if trainer.label_smoother is not None:
-        problems.append("`label_smoothing_factor` is set; remove it and set `dece_label_smoothing`")
-    if trainer.args.n_gpu > 1:
-        problems.append(
-            f"one process drives {trainer.args.n_gpu} GPUs (DataParallel); start one process per GPU with "
-            "`axolotl train` or `accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU"
-        )
-    if problems:
-        raise ValueError("DeCE cannot be what trains this model:\n" + "\n".join(f"  - {p}" for p in problems))
-
-
-def sharding(trainer: Trainer) -> Sharding:
-    """How the weights will lie on the ranks, as far as the fused head has to know."""
-    accelerator = trainer.accelerator
-    kind, state = accelerator.distributed_type, accelerator.state
-    if kind == DistributedType.DEEPSPEED:
-        return "sharded" if state.deepspeed_plugin.zero_stage == 3 else "replicated"
-    if kind == DistributedType.FSDP:
-        return "sharded" if state.fsdp_plugin.fsdp_version == 2 else "unproven"
-    layout = accelerator.parallelism_config
-    if layout is not None and (layout.tp_enabled or layout.cp_enabled or layout.sp_enabled):
-        return "unproven"
-    plain = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
-    return "replicated" if kind in plain else "unproven"

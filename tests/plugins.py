@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from axolotl.integrations.base import BasePlugin
+from pydantic import BaseModel
 from transformers import TrainerCallback
 
 
@@ -66,3 +67,16 @@ class OwnTrainer(BasePlugin):
 
     def get_trainer_cls(self, cfg: Any) -> Any:
         return _OwnLossTrainer
+
+
+class SwitchedOnArgs(BaseModel):
+    """Brings a loss by the default of a key, which stands in nobody's config."""
+
+    use_dft: bool = True
+
+
+class SwitchedOn(BasePlugin):
+    """Acts by being listed, under a name that nobody knows."""
+
+    def get_input_args(self) -> str:
+        return "tests.plugins.SwitchedOnArgs"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
 
 from axolotl_dece.conflicts import CONFLICTS
 from axolotl_dece.keys import DeceKeys, alpha_schedule, find_problems, find_warnings, say_problems
@@ -153,7 +154,7 @@ def test_an_unknown_dece_key_is_refused_with_the_list_of_keys() -> None:
 
 
 def test_a_key_of_axolotl_is_not_taken_for_a_misspelling() -> None:
-    assert find_problems({"loss": "dece", "losss": 1}, known={"losss"}) == []
+    assert find_problems({"loss": "dece", "losss": 1}, {"losss": FieldInfo(annotation=int)}) == []
 
 
 def test_the_plugin_without_a_loss_is_refused() -> None:
@@ -180,10 +181,14 @@ def test_the_epoch_schedule_cannot_follow_a_stream(key: str, epoch: dict[str, An
     assert problems(dece_alpha_schedule="linear", **{key: True}) == ""
 
 
+ACTIVE = {"adapter": "mixlora", "context_parallel": {"size": 2}}
+SIZES = ("size", "degree")
+
+
 @pytest.mark.parametrize("conflict", CONFLICTS, ids=lambda c: c.key)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_conflict_is_refused_with_key_value_reason_and_remedy(conflict: Any, loss: str) -> None:
-    value = 2 if conflict.key.endswith(("size", "degree")) else True
+    value = ACTIVE.get(conflict.key, 2 if conflict.key.endswith(SIZES) else True)
     text = problems(loss=loss, **{conflict.key: value})
     assert f"`{conflict.key}: {value}` conflicts with `loss: {loss}`" in text
     assert conflict.why in text
@@ -191,15 +196,77 @@ def test_every_conflict_is_refused_with_key_value_reason_and_remedy(conflict: An
 
 
 @pytest.mark.parametrize("conflict", CONFLICTS, ids=lambda c: c.key)
-def test_a_conflicting_key_that_is_off_is_fine(conflict: Any) -> None:
-    value = 1 if conflict.key.endswith(("size", "degree")) else False
+@pytest.mark.parametrize("value", [False, None, 0, "false", "off", "0", 1])
+def test_a_conflicting_key_that_is_off_is_fine(conflict: Any, value: Any) -> None:
+    if value == 1 and value is not False and not conflict.key.endswith(SIZES):
+        value = {}
     assert problems(**{conflict.key: value}) == ""
 
 
-def test_a_plugin_that_is_on_by_being_listed_is_a_conflict_unless_switched_off() -> None:
+@pytest.mark.parametrize("value", [2, 2.0, "2", "2.0", 4])
+@pytest.mark.parametrize("key", ["context_parallel_size", "tensor_parallel_size", "expert_parallel_size"])
+def test_a_size_is_judged_as_the_number_it_will_be(key: str, value: Any) -> None:
+    assert f"`{key}: {value}` conflicts" in problems(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("plugin", "found"),
+    [
+        ("axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin", True),
+        ("axolotl.integrations.cut_cross_entropy:CutCrossEntropyPlugin", True),
+        ("cut_cross_entropy.CutCrossEntropyPlugin", True),
+        ("diffusion.DiffusionPlugin", True),
+        ("diffusion:DiffusionPlugin", True),
+        ("diffusion.plugin.DiffusionPlugin", True),
+        ("axolotl.integrations.diffusion_decision.plugin.DiffusionDecisionPlugin", True),
+        ("axolotl.integrations.hatchery.HatcheryPlugin", True),
+        ("axolotl.integrations.liger.LigerPlugin", False),
+        ("axolotl.integrations.liger:LigerPlugin", False),
+    ],
+)
+def test_a_plugin_that_is_on_by_being_listed_is_a_conflict_in_every_spelling(plugin: str, found: bool) -> None:
+    assert (f"plugin `{plugin}` conflicts with `loss: dece`" in problems(plugins=[plugin])) == found
+
+
+def test_a_plugin_that_a_key_switches_off_is_none() -> None:
     plugins = ["axolotl.integrations.cut_cross_entropy.CutCrossEntropyPlugin"]
-    assert "CutCrossEntropyPlugin" in problems(plugins=plugins)
     assert problems(plugins=plugins, cut_cross_entropy=False) == ""
+    assert problems(plugins=plugins, cut_cross_entropy="false") == ""
+    assert "`cut_cross_entropy: true`" in problems(plugins=plugins, cut_cross_entropy="true")
+
+
+@pytest.mark.parametrize("regional", ["1", "true", "TRUE", "yes", "on"])
+@pytest.mark.parametrize(
+    ("backend", "keys", "refused"),
+    [
+        (None, {"torch_compile": True}, True),
+        (None, {"torch_compile": "true"}, True),
+        ("INDUCTOR", {}, True),
+        ("no", {}, False),
+        (None, {"torch_compile": "false"}, False),
+    ],
+)
+def test_regional_compilation_by_the_environment_is_refused_where_anything_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, regional: str, backend: str | None, keys: dict[str, Any], refused: bool
+) -> None:
+    monkeypatch.delenv("ACCELERATE_DYNAMO_BACKEND", raising=False)
+    if backend:
+        monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", backend)
+    monkeypatch.setenv("ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION", regional)
+    assert ("`ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION` conflicts" in problems(**keys)) == refused
+    monkeypatch.setenv("ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION", "False")
+    assert problems(**keys) == ""
+
+
+@pytest.mark.parametrize("key", [True, False, None, 1, 2.5, ("a", "b")])
+def test_a_key_that_is_no_text_is_said(key: Any) -> None:
+    (text,) = find_problems({"loss": "dece", key: 1})
+    assert text.startswith(f"`{key}: 1` has a key that is no text")
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_run_without_an_end_is_refused(value: float) -> None:
+    assert f"`num_epochs: {value}` is not a number that training can end at" in problems(num_epochs=value)
 
 
 def test_everything_wrong_is_said_at_once() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axolotl.utils.config import prepare_plugins, validate_config
+from axolotl.utils.dict import DictDefault
 
 import axolotl_dece
 from tests.tiny import LORA, base_config, run_cli, save_config, train
@@ -40,6 +42,24 @@ REFUSED_BEFORE_LOADING = {
     "distillation": ({"kd_trainer": True}, "`kd_trainer: True` conflicts"),
     "diffusion by its plugin": ({"plugins": [OURS, DIFFUSION]}, "DiffusionPlugin"),
     "context parallel": ({"context_parallel_size": 2}, "`context_parallel_size: 2` conflicts"),
+    "context parallel as text": ({"context_parallel_size": "2"}, "`context_parallel_size: 2` conflicts"),
+    "context parallel as a float": ({"context_parallel_size": 2.0}, "`context_parallel_size: 2.0` conflicts"),
+    "context parallel by its block": ({"context_parallel": {"size": 2}}, "`context_parallel: {'size': 2}` conflicts"),
+    "eaft as text": ({"use_eaft": "true"}, "`use_eaft: true` conflicts"),
+    "diffusion by its short name": ({"plugins": [OURS, "diffusion.DiffusionPlugin"]}, "`diffusion.DiffusionPlugin`"),
+    "diffusion by its module": (
+        {"plugins": [OURS, "axolotl.integrations.diffusion.plugin.DiffusionPlugin"], "diffusion": {}},
+        "plugin.DiffusionPlugin` conflicts",
+    ),
+    "a language model by diffusion": ({"diffusion_lm": {"from_causal_lm": True}}, "`diffusion_lm: {"),
+    "training elsewhere": ({"plugins": [OURS, "axolotl.integrations.hatchery.HatcheryPlugin"]}, "HatcheryPlugin"),
+    "flash attention's CE": ({"flash_attn_cross_entropy": True}, "`flash_attn_cross_entropy: True` conflicts"),
+    "regional compilation": (
+        {"torch_compile": True, "torch_compile_regional": True},
+        "`torch_compile_regional: True` conflicts",
+    ),
+    "a plugin's default under another name": ({"plugins": [OURS, "tests.plugins.SwitchedOn"]}, "`use_dft: True`"),
+    "no end": ({"num_epochs": float("inf")}, "`num_epochs: inf` is not a number"),
     "tensor parallel": ({"tensor_parallel_size": 2}, "`tensor_parallel_size: 2` conflicts"),
     "epoch schedule on a stream": (
         {"streaming": True, "max_steps": 4, "dece_alpha_schedule": "epoch"},
@@ -62,6 +82,18 @@ REFUSED_BEFORE_TRAINING = {
     "another loss function": ({"plugins": ["tests.plugins.SetLossFunction", OURS]}, "compute_loss_func"),
     "another trainer": ({"plugins": ["tests.plugins.OwnTrainer", OURS]}, "tests.plugins._OwnLossTrainer"),
 }
+
+
+def test_a_key_that_is_no_text_is_refused_before_axolotl_stumbles_over_it(workspace: Path) -> None:
+    with pytest.raises(ValueError, match="`True: 1` has a key that is no text"):
+        train(workspace, base_config(workspace) | {True: 1})
+
+
+@pytest.mark.parametrize("changes", [{"use_eaft": "false"}, {"context_parallel_size": "1"}, {"rl": None}], ids=str)
+def test_what_axolotl_reads_as_off_is_not_refused(workspace: Path, changes: dict[str, Any]) -> None:
+    cfg = DictDefault(base_config(workspace, **changes))
+    prepare_plugins(cfg)
+    assert validate_config(cfg).loss == "dece"
 
 
 @pytest.mark.slow
@@ -129,7 +161,7 @@ def test_a_package_that_cannot_be_imported_stops_axolotl(workspace: Path, monkey
 def test_several_gpus_in_one_process_are_refused() -> None:
     from axolotl.core.trainers.base import AxolotlTrainer
 
-    from axolotl_dece.plugin import check_trainer
+    from axolotl_dece.trainer import check_trainer
 
     trainer = AxolotlTrainer.__new__(AxolotlTrainer)
     trainer.compute_loss_func, trainer.label_smoother = None, object()

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-import yaml
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -17,6 +16,8 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
 )
+
+from axolotl_dece.read_config import parse_config
 
 _LARGEST = 1 << 20
 _SECONDS = 30.0
@@ -87,9 +88,13 @@ def embedded_config(card: str) -> str | None:
 
 def _read_file(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_LARGEST + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+    if len(text) > _LARGEST:
+        raise ValueError(f"{path} is larger than {_LARGEST >> 20} MiB, so it is no config")
+    return text
 
 
 def _download(url: str) -> str:
@@ -139,10 +144,9 @@ def _config_files(name: str, revision: str | None) -> list[str]:
 
 def _looks_like_a_config(text: str) -> bool:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
+        return "base_model" in parse_config(text, "")[0]
+    except ValueError:
         return False
-    return isinstance(content, dict) and "base_model" in content
 
 
 def _hub_text_or_none(name: str, revision: str | None, file: str) -> str | None:

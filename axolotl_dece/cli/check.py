@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from axolotl_dece.check import Finding
 
-_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "machine": "[yellow]here[/]", "error": "[red]error[/]"}
 
 
 # what a reader of somebody else's config wants to see first, as far as it is there
@@ -19,7 +19,7 @@ _SUMMARY = ("base_model", "adapter", "loss", "datasets", "sequence_len", "num_ep
 @click.command()
 @click.argument("config")
 def check(config: str) -> None:
-    """Say whether CONFIG would really train with DeCE. Exits with 0 only if it would.
+    """Say whether CONFIG would really train with DeCE, and whether on this machine. Exits with 0 if it would use DeCE.
 
     CONFIG is a file, a model on the hub (org/name or org/name@revision; the config is read from its card or its
     files) or an http(s) address. A config from elsewhere is only read: nothing that it names is imported or run.
@@ -47,6 +47,10 @@ def check(config: str) -> None:
         console.print(f"[red]DeCE would not be used:[/] {errors} error{'s' * (errors > 1)} in {_escaped(config)}")
         raise click.exceptions.Exit(1)
     console.print(f"[green]A run of {_escaped(config)} uses DeCE.[/]")
+    if obstacles := sum(finding.level == "machine" for finding in findings):
+        console.print(
+            f"[yellow]But on this machine it will not run[/]: {obstacles} reason{'s' * (obstacles > 1)} above."
+        )
 
 
 def _summary(raw: dict[str, Any], origin: str) -> Any:

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
 
 from axolotl_dece.audit.decisions import read_decisions
-from axolotl_dece.check import parse_config
 from axolotl_dece.experiment.cell import Cell, folder_name
 from axolotl_dece.experiment.task import Task, find_task
 from axolotl_dece.keys import DeceKeys, find_problems
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.read_config import parse_config
 from axolotl_dece.util.problems import say_errors
 
 # what the experiment itself writes into the config of every run
@@ -147,7 +147,7 @@ def _arm_problems(config: Any, arms: Any, seeds: Any) -> Iterator[str]:
         return
     from axolotl.utils.schemas.config import AxolotlInputConfig
 
-    theirs = set(AxolotlInputConfig.model_fields)
+    theirs = AxolotlInputConfig.model_fields
     for arm, keys in arms.items():
         if not isinstance(keys, Mapping):
             continue

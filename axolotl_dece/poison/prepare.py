@@ -8,7 +8,7 @@ dataset entry: a field of axolotl's own schema that is in that list, and that on
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -84,8 +84,8 @@ def find_problems(raw: Mapping[str, Any]) -> list[str]:
         problems += [
             f"`{place}.{key}`: it draws rows before the poisoner counts them; poison the file with "
             "`axolotl dece poison` and use that"
-            for key in ("shards", "preprocess_shards")
-            if entry.get(key)
+            for key, draws in _DRAWS_ROWS.items()
+            if draws(entry.get(key))
         ]
     allowed = isinstance(block, Mapping) and block.get("allow_push") is True
     problems += [
@@ -97,6 +97,15 @@ def find_problems(raw: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def _is_weighted(value: Any) -> bool:
+    try:
+        return value is not None and float(value) != 1.0
+    except (TypeError, ValueError):
+        return True
+
+
+# Keys of an entry by which axolotl itself samples or repeats rows, and when they do.
+_DRAWS_ROWS: dict[str, Callable[[Any], bool]] = {"shards": bool, "preprocess_shards": bool, "weight": _is_weighted}
 _UNSUPPORTED = {
     "streaming": "a share of the rows needs their number, which a stream does not have; write a poisoned file with "
     "`axolotl dece poison` and stream that",

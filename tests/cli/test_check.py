@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from transformers import BartConfig
 
 from axolotl_dece.cli import dece
-from tests.tiny import base_config, save_config
+from tests.tiny import LORA, base_config, save_config
 
+OURS = "axolotl_dece.DecePlugin"
 DUPLICATES = "loss: dece\nplugins: [axolotl_dece.DecePlugin]\nloss: ce\n"
 
 
@@ -97,7 +100,120 @@ def test_a_model_that_is_elsewhere_and_a_missing_third_line_are_warnings(workspa
 def test_the_installed_versions_are_compared_with_what_the_package_supports(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("axolotl_dece.check.version", lambda name: "0.18.0")
+    monkeypatch.setattr("axolotl_dece.versions.version", lambda name: "0.18.0")
     result = check_config(workspace)
     assert result.exit_code == 1
     assert "axolotl 0.18.0 is installed" in said(result)
+
+
+LIGER = "axolotl.integrations.liger.LigerPlugin"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainer_cls": "no.such.Trainer"}, "Failed to load custom trainer class"),
+        ({"trainer_cls": "trl.SFTTrainer"}, "computes its own loss"),
+        ({"plugins": [OURS, "tests.plugins.OwnTrainer"]}, "the trainer is tests.plugins._OwnLossTrainer"),
+        ({"plugins": [OURS, "diffusion.DiffusionPlugin"]}, "`diffusion.DiffusionPlugin` conflicts"),
+        ({"plugins": [OURS, "tests.plugins.SwitchedOn"]}, "`use_dft: True` conflicts"),
+        ({"plugins": [OURS, "axolotl_dece.plugin.DecePlugin"]}, "keep one of them"),
+        ({"plugins": [OURS, 5]}, "plugin `5` cannot be loaded"),
+        ({"plugins": {"a": 1}}, "must be a list"),
+        ({"context_parallel_size": "2"}, "`context_parallel_size: 2` conflicts"),
+        ({"num_epochs": float("inf")}, "`num_epochs: inf` is not a number"),
+        ({"num_epochs": [3]}, "axolotl refuses this config"),
+        ({"micro_batch_size": float("inf")}, "axolotl refuses this config"),
+        ({"datasets": 5}, "axolotl refuses this config"),
+        ({"datasets": [None]}, "axolotl refuses this config"),
+        ({"datasets": "rows.jsonl"}, "axolotl refuses this config"),
+        ({"adapter": ["lora"]}, "axolotl refuses this config"),
+    ],
+    ids=str,
+)
+def test_what_the_run_refuses_is_refused(workspace: Path, changes: dict[str, Any], message: str) -> None:
+    result = check_config(workspace, **changes)
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1
+    assert message in said(result)
+
+
+@pytest.mark.parametrize("key", ["true", "1", "2.5", "~", "[a, b]", "2024-01-01"])
+def test_a_key_that_is_no_text_is_said(workspace: Path, key: str) -> None:
+    path = save_config(workspace, base_config(workspace))
+    path.write_text(f"{path.read_text()}? {key}\n: 1\n")
+    result = check(path)
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code == 1
+    assert "has a key that is no text" in said(result) or "unhashable" in said(result)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_epochs": "3", "micro_batch_size": "2", "sequence_len": "128", "learning_rate": "1e-4"},
+        {"num_epochs": "2.5", "micro_batch_size": 2.0},
+        {"use_eaft": "false", "context_parallel_size": "1"},
+        {"plugins": ["axolotl_dece.plugin.DecePlugin"]},
+        {"plugins": [OURS, LIGER], "liger_rms_norm": False, "liger_use_token_scaling": None},
+        {"num_epochs": 0},
+        {"num_epochs": 1e300},
+    ],
+    ids=str,
+)
+def test_what_the_run_accepts_is_accepted(workspace: Path, changes: dict[str, Any]) -> None:
+    result = check_config(workspace, **changes)
+    assert result.exit_code == 0, result.output
+
+
+def test_numbers_are_judged_as_axolotl_validated_them(workspace: Path) -> None:
+    result = check_config(workspace, num_epochs="3", micro_batch_size="4", sequence_len="64")
+    assert "epoch 1: 0.95, epoch 2: 0.9025, epoch 3: 0.8574" in said(result)
+    assert "256 positions x" in said(result)
+
+
+def test_a_base_model_that_computes_its_loss_inline_is_found_before_it_is_loaded(workspace: Path) -> None:
+    BartConfig(vocab_size=178, architectures=["BartForCausalLM"]).save_pretrained(workspace / "bart")
+    result = check_config(workspace, base_model=str(workspace / "bart"))
+    assert result.exit_code == 1
+    assert "BartForCausalLM computes its loss inside its own forward" in said(result)
+
+
+def test_merged_layers_are_not_keys_written_twice(workspace: Path) -> None:
+    path = save_config(workspace, base_config(workspace, num_epochs=None, seed=None))
+    layers = "a: &a {seed: 1, num_epochs: 1}\nb: &b {<<: *a, seed: 2}\nc: &c {<<: *b, seed: 3}\n"
+    path.write_text(f"{layers}<<: [*c, *b]\n{path.read_text()}d: *b\n")
+    result = check(path)
+    assert "written twice" not in said(result)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the reasons are those of a machine without a GPU")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"bf16": None}, "`bf16: auto`, the default, becomes fp16 without a GPU"),
+        ({"bf16": True}, "`bf16: true` needs a GPU"),
+        ({"bf16": False, "fp16": True}, "`fp16: true` needs a GPU"),
+        ({"adapter": "lora", "lora_r": 4, "lora_alpha": 8, "lora_target_linear": True}, "`lora_mlp_kernel: false`"),
+        ({"flash_attention": True}, "`attn_implementation: flash_attention_2` trains on a CUDA GPU only"),
+        ({"flex_attention": True}, "`attn_implementation: flex_attention` trains on a CUDA GPU only"),
+        ({"sage_attention": True}, "SageAttention supports compute capability"),
+        ({"tf32": True}, "`tf32: true` needs a CUDA GPU"),
+        ({"plugins": [OURS, LIGER], "liger_rms_norm": True}, "`liger_rms_norm: true` needs a CUDA GPU"),
+        ({"base_model": "./nowhere"}, "`base_model: ./nowhere` is not here"),
+    ],
+    ids=str,
+)
+def test_the_loss_is_right_and_here_it_will_not_run(workspace: Path, changes: dict[str, Any], reason: str) -> None:
+    result = check_config(workspace, **changes)
+    assert result.exit_code == 0, result.output
+    assert "uses DeCE" in said(result)
+    assert "on this machine it will not run" in said(result)
+    assert reason in said(result)
+
+
+@pytest.mark.parametrize("changes", [{}, LORA, {"tf32": False, "attn_implementation": "sdpa"}], ids=str)
+def test_what_trains_on_a_cpu_has_no_obstacle(workspace: Path, changes: dict[str, Any]) -> None:
+    result = check_config(workspace, **changes)
+    assert "on this machine" not in said(result), result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from axolotl_dece.cards.check_shared import refuse_bomb
 from axolotl_dece.cli import dece
+from axolotl_dece.versions import installed_axolotl
 from tests.cards.runs import HF_TOKEN
 
 SHARED: dict[str, Any] = {
@@ -99,7 +100,7 @@ def test_a_config_is_read_from_the_card_of_a_model(hub: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "the card of org/shared" in said(result)
     assert "base_model │ org/base" in said(result)
-    assert "it was trained with axolotl 0.18.0, 0.19.0 is installed here" in said(result)
+    assert f"it was trained with axolotl 0.18.0, {installed_axolotl()} is installed here" in said(result)
     assert "A run of org/shared uses DeCE" in said(result)
 
 
@@ -170,6 +171,7 @@ def test_code_that_a_config_names_is_named_and_never_run(
     result = check("org/shared")
     assert "plugin `evil_plugin.Plugin` would run code of its own" in said(result)
     assert "`trainer_cls: evil_trainer.Trainer` would run code of its own" in said(result)
+    assert result.exit_code == 1, "nobody knows whether it uses the loss"
     assert "`trust_remote_code: true` would run whatever Python" in said(result)
     assert "`datasets[0].trust_remote_code: true`" in said(result)
     assert "`datasets[0].type: evil_strategy.load` names a module" in said(result)
@@ -223,14 +225,57 @@ def test_a_terminal_gets_no_orders_from_a_config(hub: Path) -> None:
     assert "\x07" not in result.output
 
 
-def test_yaml_that_unfolds_without_end_is_refused() -> None:
-    bomb: Any = "lol"
-    for _ in range(10):
-        bomb = [bomb] * 10
-    with pytest.raises(ValueError, match="unfolds into more than"):
-        refuse_bomb({"a": bomb})
-    endless: list[Any] = []
-    endless.append(endless)
-    with pytest.raises(ValueError, match="unfolds into more than"):
-        refuse_bomb({"a": endless})
-    refuse_bomb(SHARED)
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB.decode(),
+        "a: &a [*a]\n",
+        "a0: &a0 {k: 1}\n" + "".join(f"a{n + 1}: &a{n + 1} {{<<: [{', '.join([f'*a{n}'] * 9)}]}}\n" for n in range(9)),
+        "a: [" + "1, " * 60_000 + "1]\n",
+    ],
+    ids=["aliases", "an alias in itself", "merges", "values"],
+)
+def test_yaml_that_unfolds_without_end_is_refused_of_ones_own_as_well(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    began = time.monotonic()
+    result = check(tmp_path / "config.yaml")
+    assert time.monotonic() - began < 60
+    assert result.exit_code == 1
+    assert "more than 50000 values, so it is no config" in said(result)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['!!int ""', "!!timestamp soon", "!!bool perhaps", "!!float x", "2024-13-45", "9" * 5000, "!!binary 5", "!!set 3"],
+)
+def test_a_value_that_yaml_stumbles_over_is_one_sentence(tmp_path: Path, value: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"num_epochs: {value}\n")
+    result = check(tmp_path / "config.yaml")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "is not valid YAML" in said(result)
+
+
+@pytest.mark.parametrize("plugin", ["diffusion.DiffusionPlugin", "axolotl.integrations.diffusion.DiffusionPlugin"])
+def test_a_plugin_of_axolotl_that_takes_the_loss_is_found_by_any_name(hub: Path, plugin: str) -> None:
+    config = SHARED | {"plugins": [*SHARED["plugins"], plugin]}
+    (hub / "README.md").write_text(CARD.format(config=yaml.safe_dump(config)))
+    result = check("org/shared")
+    assert result.exit_code == 1
+    assert f"plugin `{plugin}` conflicts with `loss: dece`" in said(result)
+
+
+def test_a_model_that_brings_code_is_neither_asked_about_nor_run(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "theirs"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "theirs", "auto_map": {"AutoConfig": "evil_model.Config"}}')
+    (model / "evil_model.py").write_text("raise SystemExit('this was run')\n")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.signal.signal", lambda *_: pytest.fail("asked"))
+    config = SHARED | {"base_model": str(model), "trust_remote_code": True}
+    (hub / "README.md").write_text(CARD.format(config=yaml.safe_dump(config)))
+    assert check("org/shared").exit_code == 0
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(SHARED | {"base_model": str(model)}))
+    assert check(tmp_path / "own.yaml").exit_code == 0

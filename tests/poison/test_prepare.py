@@ -143,11 +143,20 @@ def test_what_would_not_happen_as_written_is_refused(raw: dict[str, Any], change
         prepare(raw | change)
 
 
-@pytest.mark.parametrize("key", ["shards", "preprocess_shards"])
-def test_sharding_before_the_poisoner_is_refused(raw: dict[str, Any], key: str) -> None:
-    raw["datasets"][0][key] = 4
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("shards", 4), ("preprocess_shards", 4), ("weight", 0.5), ("weight", "0.5"), ("weight", "half")],
+)
+def test_rows_drawn_before_the_poisoner_counts_them_are_refused(raw: dict[str, Any], key: str, value: Any) -> None:
+    raw["datasets"][0][key] = value
     with pytest.raises(ValueError, match=rf"`datasets\[0\].{key}`"):
         prepare(raw)
+
+
+@pytest.mark.parametrize("weight", [None, 1, 1.0, "1.0"])
+def test_a_weight_that_keeps_every_row_is_fine(raw: dict[str, Any], weight: Any) -> None:
+    raw["datasets"][0]["weight"] = weight
+    prepare(raw)
 
 
 def test_pushing_can_be_allowed(raw: dict[str, Any]) -> None:
