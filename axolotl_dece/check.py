@@ -6,13 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any, Literal
 
 import yaml
-from packaging.requirements import Requirement
 
+from axolotl_dece import versions
 from axolotl_dece.keys import PLUGIN, DeceKeys, alpha_schedule, find_problems, find_warnings
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.schedule import Progress
@@ -82,8 +80,11 @@ def inspect_config(raw: Mapping[str, Any], duplicates: list[str], *, is_ours: bo
         is_ours: Whether plugins may look at what the config names, such as the files of its datasets.
     """
     findings = [Finding("error", text) for text in duplicates]
+    if problem := versions.find_untested():
+        return [*findings, Finding("error", problem)]
+    findings.append(Finding("ok", f"axolotl {versions.installed_axolotl()} is installed, which was tested"))
     accepts = partial(_axolotl_findings, is_ours=is_ours)
-    stages = ((_plugin_findings, _version_findings, _loss_findings), (accepts,), (_plan_findings,))
+    stages = ((_plugin_findings, _loss_findings), (accepts,), (_plan_findings,))
     for stage in stages:
         for ask in stage:
             findings += ask(raw)
@@ -97,34 +98,25 @@ def _plugin_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:
     if not isinstance(plugins, list):
         yield Finding("error", f"`plugins: {plugins!r}` must be a list; write `plugins: [{PLUGIN}]`")
         return
-    if PLUGIN not in plugins:
+    names = [str(name) for name in plugins]
+    if PLUGIN not in map(versions.dotted_name, names):
         yield Finding("error", f"`{PLUGIN}` is not in `plugins`, so axolotl drops `loss` without a word; add it")
-    for name in plugins:
-        yield _import_finding(str(name))
+    yield from map(_import_finding, names)
 
 
 def _import_finding(name: str) -> Finding:
-    module, _, attribute = name.rpartition(".")
+    from axolotl.integrations.base import load_plugin
+
+    if ":" in name and not versions.COLON_FORM.is_here:
+        text = f"plugin `{name}`: axolotl {versions.installed_axolotl()} reads no colon; write a dot in its place"
+        return Finding("error", text)
     try:
-        getattr(import_module(module), attribute)
+        load_plugin(name)
     except (ImportError, AttributeError, ValueError, RuntimeError) as error:
-        return Finding("error", f"plugin `{name}` cannot be loaded ({error}); axolotl would go on without it")
+        skipped = isinstance(error, ImportError) and versions.MISSING_PLUGIN_IS_SKIPPED.is_here
+        then = "would go on without it" if skipped else "would stop"
+        return Finding("error", f"plugin `{name}` cannot be loaded ({error}); axolotl {then}")
     return Finding("ok", f"plugin `{name}` is listed and importable")
-
-
-def _version_findings(_: Mapping[str, Any]) -> Iterator[Finding]:
-    try:
-        needed = [Requirement(line) for line in requires("axolotl-dece") or []]
-    except PackageNotFoundError:
-        yield Finding("warning", "axolotl-dece is not installed as a package, so versions were not compared")
-        return
-    for requirement in needed:
-        if requirement.name != "axolotl" or requirement.marker is not None:
-            continue
-        found = version("axolotl")
-        inside = requirement.specifier.contains(found, prereleases=True)
-        text = f"axolotl {found} is installed, axolotl-dece supports {requirement.specifier}"
-        yield Finding("ok" if inside else "error", text)
 
 
 def _loss_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:

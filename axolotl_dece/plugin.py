@@ -13,7 +13,7 @@ from axolotl.utils.dict import DictDefault
 from axolotl.utils.logging import get_logger
 from transformers import Trainer
 
-from axolotl_dece import run_file
+from axolotl_dece import run_file, versions
 from axolotl_dece.audit.decisions import Decisions, read_decisions
 from axolotl_dece.audit.record.attach import drop_rows, watch_rows
 from axolotl_dece.cards.attach import CardKeeper, refuse_secrets
@@ -41,6 +41,7 @@ class DecePlugin(BasePlugin):
 
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it; called before axolotl validates it."""
+        versions.refuse_untested()
         self._config_sha256 = run_file.config_digest(cfg)
         refuse_secrets(cfg)
         prepare.prepare(cfg)

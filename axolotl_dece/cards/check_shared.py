@@ -16,7 +16,7 @@ from axolotl_dece.cards.shared_config import SharedConfig
 from axolotl_dece.check import REQUIRED, Finding, Level, inspect_config, parse_config
 
 # part of the installed axolotl, as is everything below the package
-_TRUSTED = ("axolotl.integrations.", "axolotl_dece.")
+_TRUSTED = ("axolotl.integrations.", "axolotl_dece.", "axolotl_dece:")
 _MOST_NODES = 20_000
 _OUTSIDE_FILES = ("deepspeed", "chat_template_jinja", "tokenizer_config", "dece_decisions", "resume_from_checkpoint")
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from axolotl_dece.cards.check_shared import refuse_bomb
 from axolotl_dece.cli import dece
+from axolotl_dece.versions import installed_axolotl
 from tests.cards.runs import HF_TOKEN
 
 SHARED: dict[str, Any] = {
@@ -99,7 +100,7 @@ def test_a_config_is_read_from_the_card_of_a_model(hub: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "the card of org/shared" in said(result)
     assert "base_model │ org/base" in said(result)
-    assert "it was trained with axolotl 0.18.0, 0.19.0 is installed here" in said(result)
+    assert f"it was trained with axolotl 0.18.0, {installed_axolotl()} is installed here" in said(result)
     assert "A run of org/shared uses DeCE" in said(result)
 
 
