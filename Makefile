@@ -1,7 +1,8 @@
 # One command each, from an empty machine: `make demo`, `make test`, `make check`.
 # The newest Python that works is taken; PYTHON=python3.12 takes that one. To be there is not enough: pyenv has a
 # python3.x for every version and starts only those that are chosen (PYENV_VERSION=3.12.1), and Debian's lacks venv.
-PYTHONS = $(foreach name,python3.13 python3.12 python3.11,\
+# Not 3.13: axolotl 0.20 and 0.21 pin zstandard 0.22.0, which has no wheel for it and does not build there.
+PYTHONS = $(foreach name,python3.12 python3.11,\
 	$(shell $(name) -c 'import ensurepip, venv' >/dev/null 2>&1 && echo $(name)))
 PYTHON ?= $(firstword $(PYTHONS))
 VENV := .venv
@@ -65,7 +66,7 @@ ifneq ($(origin PYTHON),file)
 endif
 
 $(BIN)/python:
-	$(if $(PYTHON),,$(error No Python 3.11 to 3.13 works here. Install one, with its venv: python3.12 and \
+	$(if $(PYTHON),,$(error No Python 3.12 or 3.11 works here (axolotl does not install on 3.13). Install one: python3.12 and \
 		python3.12-venv by apt, `pyenv install 3.12 && pyenv shell 3.12`, or name yours: make PYTHON=/path/to/python))
 	@echo "$(VENV) is made with $(PYTHON), $$($(PYTHON) -V); PYTHON= takes another"
 	$(PYTHON) -m venv $(VENV)

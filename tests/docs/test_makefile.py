@@ -37,19 +37,20 @@ def make(clone: Path, *arguments: str, **variables: str) -> subprocess.Completed
     return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize(("shim", "taken"), [(0, "python3.12"), (127, "python3.11")])
 @pytest.mark.parametrize("goal", ["demo", "test", "check"])
-def test_the_newest_python_that_works_is_taken_and_named(clone: Path, goal: str) -> None:
-    put(clone, "python3.13", 127)
-    put(clone, "python3.12", 0)
+def test_the_newest_python_that_works_is_taken_and_named(clone: Path, goal: str, shim: int, taken: str) -> None:
+    put(clone, "python3.13", 0)
+    put(clone, "python3.12", shim)
     put(clone, "python3.11", 0)
     done = make(clone, "-n", goal)
     assert done.returncode == 0, done.stderr
-    assert "python3.12 -m venv .venv" in done.stdout
-    assert ".venv is made with python3.12" in done.stdout
+    assert f"{taken} -m venv .venv" in done.stdout
+    assert f".venv is made with {taken}" in done.stdout
 
 
 def test_the_users_own_choice_wins(clone: Path) -> None:
-    put(clone, "python3.13", 0)
+    put(clone, "python3.12", 0)
     put(clone, "python3.11", 0)
     assert "python3.11 -m venv .venv" in make(clone, "-n", "demo", "PYTHON=python3.11").stdout
     assert "python3.11 -m venv .venv" in make(clone, "-n", "demo", PYTHON="python3.11").stdout
@@ -60,15 +61,14 @@ def test_where_no_python_works_the_way_out_is_said_and_nothing_is_made(clone: Pa
     put(clone, "python3.12", 127)
     done = make(clone, goal)
     assert done.returncode != 0
-    assert "No Python 3.11 to 3.13 works here. Install one" in done.stderr
+    assert "No Python 3.12 or 3.11 works here" in done.stderr
     assert not (clone / ".venv").exists()
 
 
 def test_the_wheel_is_checked_with_every_python_that_works(clone: Path) -> None:
-    put(clone, "python3.13", 0)
-    put(clone, "python3.12", 127)
+    put(clone, "python3.12", 0)
     put(clone, "python3.11", 0)
-    assert "for python in python3.13 python3.11; do" in " ".join(make(clone, "-n", "release").stdout.split())
+    assert "for python in python3.12 python3.11; do" in " ".join(make(clone, "-n", "release").stdout.split())
 
 
 def test_an_environment_of_another_python_is_not_taken_for_the_one_that_was_asked_for(clone: Path) -> None:
