@@ -1,5 +1,10 @@
 # One command each, from an empty machine: `make demo`, `make test`, `make check`.
-PYTHON ?= python3.11
+# The newest Python that works is taken; PYTHON=python3.12 takes that one. To be there is not enough: pyenv has a
+# python3.x for every version and starts only those that are chosen (PYENV_VERSION=3.12.1), and Debian's lacks venv.
+# Not 3.13: axolotl 0.20 and 0.21 pin zstandard 0.22.0, which has no wheel for it and does not build there.
+PYTHONS = $(foreach name,python3.12 python3.11,\
+	$(shell $(name) -c 'import ensurepip, venv' >/dev/null 2>&1 && echo $(name)))
+PYTHON ?= $(firstword $(PYTHONS))
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -11,13 +16,13 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all-code benchmark check docs release format clean
+.PHONY: demo test test-all-code benchmark check docs release format clean chosen
 
-demo: $(READY)
+demo: $(READY) chosen
 	$(BIN)/python -m examples.demo
 
 # A process per core, a file to each: most tests are single-threaded.
-test: $(READY)
+test: $(READY) chosen
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Payloads and triggers on every function of the standard library and of the JavaScript and C on this machine.
@@ -39,23 +44,40 @@ docs: $(VENV)/.docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 	@echo "build/docs/index.html"
 
-# Wheel and sdist, and what a stranger gets from them: an environment of its own, with everything from the wheel on.
+# Wheel and sdist, and what a stranger gets from them with each Python that works: a fresh environment every time.
 release: $(READY)
 	rm -rf dist build/release
 	$(BIN)/python -m hatchling build --directory dist
-	$(PYTHON) -m venv build/release
-	build/release/bin/pip install --quiet dist/*.whl
-	build/release/bin/python -c 'import axolotl_dece; print(axolotl_dece.__version__, axolotl_dece.dece_loss)'
-	build/release/bin/axolotl dece check examples/qlora-7b-24gb.yaml
+	for python in $(PYTHONS); do \
+		$$python -m venv --clear build/release && \
+		build/release/bin/pip install --quiet dist/*.whl && \
+		build/release/bin/python -c $(SAY) && \
+		build/release/bin/axolotl dece check examples/qlora-7b-24gb.yaml || exit 1; \
+	done
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What runs, and whether it is what was asked for: an environment that is there keeps the Python it was made with.
+SAY := 'import platform, importlib.metadata as m; \
+	print("Python", platform.python_version(), *(f"{n} {m.version(n)}" for n in ("axolotl", "torch", "axolotl-dece")))'
+chosen:
+	@$(BIN)/python -c $(SAY)
+ifneq ($(origin PYTHON),file)
+	@test "$$($(PYTHON) -V)" = "$$($(BIN)/python -V)" || \
+		{ echo "$(VENV) has $$($(BIN)/python -V), and PYTHON=$(PYTHON) is $$($(PYTHON) -V); run 'make clean' first"; exit 1; }
+endif
+
+$(BIN)/python:
+	$(if $(PYTHON),,$(error No Python 3.12 or 3.11 works here (axolotl does not install on 3.13). Install one: python3.12 and \
+		python3.12-venv by apt, `pyenv install 3.12 && pyenv shell 3.12`, or name yours: make PYTHON=/path/to/python))
+	@echo "$(VENV) is made with $(PYTHON), $$($(PYTHON) -V); PYTHON= takes another"
+	$(PYTHON) -m venv $(VENV)
+
 # DeepSpeed's kernels are compiled when first used; building them at install time would need CUDA.
 # It asks for torch while it is being built, so torch comes first and build isolation is off for that step.
-$(READY): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(READY): pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --upgrade pip setuptools wheel
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	DS_BUILD_OPS=0 $(BIN)/pip install --quiet --no-build-isolation hatchling editables

@@ -16,12 +16,16 @@ _PUBLIC = {
     "dece_loss": "loss",
     "linear_dece_loss": "loss",
 }
+# What axolotl loads by name, and what trains: not with a version that nobody tested.
+_TRAINS = ("DecePlugin", "Required")
 __all__ = ["DecePlugin", "Required", "__version__", "dece_loss", "linear_dece_loss"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _TRAINS:
+        import_module(f"{__name__}.versions").refuse_untested()
     try:
         return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
     except ImportError as error:

@@ -10,6 +10,7 @@ from axolotl.utils.dict import DictDefault
 from axolotl.utils.logging import get_logger
 from transformers import Trainer
 
+from axolotl_dece import versions
 from axolotl_dece.data.names import describe_datasets
 from axolotl_dece.features import Feature, Run, features_of
 from axolotl_dece.keys import alpha_schedule, find_odd_keys, find_warnings, say_problems
@@ -33,6 +34,7 @@ class DecePlugin(BasePlugin):
 
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it, and import the features that its keys ask for."""
+        versions.refuse_untested()
         if odd := find_odd_keys(cfg):
             raise ValueError(say_problems(odd))
         self._config_sha256 = config_digest(cfg)

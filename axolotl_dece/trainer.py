@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, DynamoBackend
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import Trainer
 
@@ -22,6 +22,13 @@ def check_trainer(trainer: Trainer) -> None:
         problems.append(
             f"one process drives {trainer.args.n_gpu} GPUs (DataParallel); start one process per GPU with "
             "`axolotl train` or `accelerate launch`, or set CUDA_VISIBLE_DEVICES to one GPU"
+        )
+    compiler = trainer.accelerator.state.dynamo_plugin
+    if compiler.backend != DynamoBackend.NO and compiler.use_regional_compilation:
+        problems.append(
+            "regional compilation puts a copy of the model in the place of the one that has our loss; remove "
+            "`torch_compile_regional` or the environment variable ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION, and keep "
+            "`torch_compile`"
         )
     if problems:
         raise ValueError("DeCE cannot be what trains this model:\n" + "\n".join(f"  - {p}" for p in problems))

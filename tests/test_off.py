@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accelerate import Accelerator
 from axolotl.utils.config import prepare_plugins, validate_config
 from axolotl.utils.dict import DictDefault
+from axolotl.utils.schemas.config import AxolotlInputConfig
 
 import axolotl_dece
 from tests.tiny import LORA, base_config, run_cli, save_config, train
@@ -105,6 +107,24 @@ def test_refused_before_training_begins(workspace: Path, changes: dict[str, Any]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("by", ["key", "environment"])
+def test_regional_compilation_is_refused_before_training_begins(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """accelerate builds another model for it, and the one with our loss stays in eval mode: plain cross-entropy."""
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "no")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION", str(by == "environment"))
+    config = base_config(workspace, torch_compile=True, torch_compile_backend="eager")
+    if by == "key":
+        if "torch_compile_regional" not in AxolotlInputConfig.model_fields:
+            pytest.skip("axolotl has this key from 0.21 on")
+        config["torch_compile_regional"] = True
+    with pytest.raises(ValueError, match="torch_compile_regional"):
+        train(workspace, config)
+    assert not (workspace / "out" / "dece_run.json").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fused", "message"),
     [
@@ -166,6 +186,7 @@ def test_several_gpus_in_one_process_are_refused() -> None:
     trainer = AxolotlTrainer.__new__(AxolotlTrainer)
     trainer.compute_loss_func, trainer.label_smoother = None, object()
     trainer.args = type("Args", (), {"n_gpu": 2})()
+    trainer.accelerator = Accelerator(cpu=True)
     with pytest.raises(ValueError, match="one process drives 2 GPUs") as error:
         check_trainer(trainer)
     assert "label_smoothing_factor" in str(error.value), "both problems are said at once"

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from axolotl_dece.versions import MEAN_PER_MICRO_BATCH
 from tests.tiny import LORA, base_config, logs, save_rows, train
 
 pytestmark = pytest.mark.slow
@@ -51,8 +52,8 @@ def test_gradients_do_not_depend_on_how_the_batch_is_split(workspace: Path, adap
         assert ((split - whole).norm() / whole.norm()).item() < 1e-5
 
 
-def test_axolotls_own_cross_entropy_fails_the_same_law(workspace: Path) -> None:
-    """The broken twin: without the plugin the law above is off by tens of per cent."""
+def test_axolotls_own_cross_entropy_fails_the_same_law_where_it_averages_each_micro_batch(workspace: Path) -> None:
+    """Without the plugin the law above is off by tens of per cent in some versions, and holds in the others."""
     plain = {"loss": None, "plugins": ["tests.plugins.RememberStart"]}
 
     def change(micro_batch: int, accumulation: int) -> torch.Tensor:
@@ -63,7 +64,8 @@ def test_axolotls_own_cross_entropy_fails_the_same_law(workspace: Path) -> None:
         return torch.cat([(w - trainer.started[n]).flatten() for n, w in weights(trainer).items()])
 
     whole, split = change(4, 1), change(1, 4)
-    assert ((split - whole).norm() / whole.norm()).item() > 0.05
+    off = ((split - whole).norm() / whole.norm()).item()
+    assert off > 0.05 if MEAN_PER_MICRO_BATCH.is_here else off < 1e-5
 
 
 @pytest.mark.parametrize(

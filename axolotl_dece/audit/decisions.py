@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.audit.record.row_key import id_to_key, key_to_id
+from axolotl_dece.audit.row_id import id_to_key, key_to_id
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 
 ACCOUNT_FILE = "dece_decisions.json"

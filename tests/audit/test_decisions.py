@@ -11,8 +11,8 @@ import pytest
 
 from axolotl_dece.audit.decisions import read_decisions, write_decisions
 from axolotl_dece.audit.record.attach import drop_rows
-from axolotl_dece.audit.record.row_key import key_to_id
 from axolotl_dece.audit.record.row_table import tabulate
+from axolotl_dece.audit.row_id import key_to_id
 from tests.audit.rows import dataset, tokenised
 
 ROWS = tokenised(10)

@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner, Result
 from transformers import BartConfig
 
+from axolotl_dece import versions
 from axolotl_dece.cli import dece
 from tests.tiny import LORA, base_config, save_config
 
@@ -97,7 +98,7 @@ def test_a_model_that_is_elsewhere_and_a_missing_third_line_are_warnings(workspa
     assert "epoch 6: 0.9133" in said(result)
 
 
-def test_the_installed_versions_are_compared_with_what_the_package_supports(
+def test_an_untested_axolotl_is_an_error_with_the_remedy_and_nothing_else_is_asked(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("axolotl_dece.versions.version", lambda name: "0.18.0")
@@ -217,3 +218,29 @@ def test_the_loss_is_right_and_here_it_will_not_run(workspace: Path, changes: di
 def test_what_trains_on_a_cpu_has_no_obstacle(workspace: Path, changes: dict[str, Any]) -> None:
     result = check_config(workspace, **changes)
     assert "on this machine" not in said(result), result.output
+    assert f"pip install 'axolotl{versions.TESTED}'" in said(result)
+    assert "DeCE would not be used: 1 error" in said(result)
+
+
+def test_the_colon_form_of_a_plugin_is_taken_where_this_axolotl_reads_it(workspace: Path) -> None:
+    result = check_config(workspace, plugins=["axolotl_dece:DecePlugin"])
+    if versions.COLON_FORM.is_here:
+        assert result.exit_code == 0, result.output
+        assert "plugin `axolotl_dece:DecePlugin` is listed and importable" in said(result)
+    else:
+        assert result.exit_code == 1
+        assert f"axolotl {versions.installed_axolotl()} reads no colon; write a dot in its place" in said(result)
+
+
+def test_what_axolotl_does_with_a_plugin_that_is_missing_is_said_as_it_is(workspace: Path) -> None:
+    from axolotl.integrations.base import PluginManager
+    from axolotl.utils.config import prepare_plugins
+
+    missing = "no_such_package.Plugin"
+    try:
+        prepare_plugins({"plugins": [missing]})
+        then = "axolotl would go on without it"
+    except ImportError:
+        then = "axolotl would stop"
+    assert missing not in PluginManager.get_instance().plugins
+    assert then in said(check_config(workspace, plugins=["axolotl_dece.DecePlugin", missing]))

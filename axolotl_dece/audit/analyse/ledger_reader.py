@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, flat, read_table
-from axolotl_dece.audit.record.row_key import key_to_id
+from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_file import read_run
 
 PERSISTENT_VISITS = 2

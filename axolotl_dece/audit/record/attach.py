@@ -14,9 +14,9 @@ from transformers import Trainer
 from axolotl_dece.audit.decisions import ACCOUNT_FILE, Decisions, read_decisions
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
-from axolotl_dece.audit.record.row_key import key_to_id
 from axolotl_dece.audit.record.row_table import RowTable, tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
+from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.loss.objective import Objective
 

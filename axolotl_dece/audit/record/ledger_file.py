@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from axolotl_dece.audit.record.ledger import Ledger
-from axolotl_dece.audit.record.row_key import key_to_id
 from axolotl_dece.audit.record.row_table import RowTable, RowTokens
+from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.util.atomic import whole_file
 
 LEDGER_FILE = "_dece_ledger.parquet"

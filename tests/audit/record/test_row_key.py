@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DataCollatorWithFlattening
 
-from axolotl_dece.audit.record.row_key import NO_ROW, id_to_key, key_to_id, target_keys
+from axolotl_dece.audit.record.row_key import NO_ROW, target_keys
 from axolotl_dece.audit.record.row_table import tabulate
+from axolotl_dece.audit.row_id import id_to_key, key_to_id
 from tests.audit.rows import dataset, tokenised
 from tests.tiny import save_tokenizer
 
