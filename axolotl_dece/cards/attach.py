@@ -115,6 +115,6 @@ def refuse_secrets(cfg: Mapping[str, Any]) -> None:
     path = Path(cfg.get("axolotl_config_path") or "")
     secrets = find_secrets(path.read_text(encoding="utf-8")) if path.is_file() else []
     if secrets and cfg.get("hub_model_id"):
-        raise ValueError(f"`hub_model_id: {cfg['hub_model_id']}`: {say_secrets(str(path), secrets)}")
+        raise ValueError(f"`hub_model_id: {cfg['hub_model_id']}`: {say_secrets(path.name, secrets)}")
     if secrets:
-        LOG.warning("DeCE: %s. They are left out of the card.", say_secrets(str(path), secrets))
+        LOG.warning("DeCE: %s. They are left out of the card.", say_secrets(path.name, secrets))

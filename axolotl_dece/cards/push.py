@@ -105,7 +105,7 @@ def refuse_secrets_in(folder: Path, names: Iterable[str]) -> None:
         if path.suffix not in _BINARY:
             by_name = path.name not in _VOCABULARIES and path.suffix not in _ROWS
             secrets = find_secrets(path.read_text(encoding="utf-8", errors="replace"), by_name=by_name)
-            found += [say_secrets(str(path), secrets)] if secrets else []
+            found += [say_secrets(path.name, secrets)] if secrets else []
     if found:
         raise ValueError("nothing was pushed: " + "; ".join(found))
 

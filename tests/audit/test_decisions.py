@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from axolotl_dece.audit.decisions import read_decisions, write_decisions
+from axolotl_dece.audit.decisions import ACCOUNT_FILE, read_decisions, write_account, write_decisions
 from axolotl_dece.audit.record.attach import drop_rows
 from axolotl_dece.audit.record.row_table import tabulate
 from axolotl_dece.audit.row_id import key_to_id
@@ -81,6 +81,15 @@ def test_dropped_rows_leave_the_set_and_the_others_stay_as_they_were(tmp_path: P
     assert run.train_dataset["input_ids"][:] == kept
     assert said[0].startswith("3 of 11 training rows dropped")
     assert said[1].startswith("1 trusted rows")
+
+
+def test_dropped_trusted_and_planted_rows_are_counted_with_their_copies_and_accounted_for(tmp_path: Path) -> None:
+    run, decisions = trainer([*ROWS, ROWS[2]]), read_decisions(decide(tmp_path / "d.jsonl", [2, 5], [0]))
+    run.planted_rows = [at in (2, 7, 10) for at in range(11)]
+    drop_rows(run, decisions, keep_steps=False)
+    write_account(tmp_path, decisions)
+    account = json.loads((tmp_path / ACCOUNT_FILE).read_text())
+    assert account["rows"] == {"before": 11, "dropped": 3, "trusted": 1, "planted": 3, "planted_dropped": 2}
 
 
 def test_the_run_keeps_its_epochs_unless_the_user_fixed_its_steps(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def test_after_training_the_card_says_so_and_holds_no_secret(workspace: Path) ->
     assert card.count("axolotl-dece:begin") == 1
     assert "Built with Axolotl" in card, "axolotl's own card is still there"
     assert HF_TOKEN not in card
+    assert str(workspace).lstrip("/") not in card, "neither in axolotl's title nor in the config it copies"
+    assert "It is a LoRA adapter for `model`." in card
+    assert "from scratch" not in card
+    assert (workspace / "out" / "dece_run.json").read_text().find(str(workspace)) == -1
 
 
 @pytest.mark.slow
