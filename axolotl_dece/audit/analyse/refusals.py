@@ -58,7 +58,8 @@ def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) ->
     in_prompt = _InPrompt(words, spelled, rows)
     is_copy = np.zeros(rows, bool)
     kept: list[int] = []
-    groups: tuple[list[NDArray[np.int32]], ...] = ([], [])
+    holding: list[NDArray[np.int32]] = []
+    ever: list[NDArray[np.int32]] = []
     for at, phrase in enumerate(frequent.tolist()):
         copies = in_prompt.rows_of(spelled[at])
         is_copy[copies] = True
@@ -66,10 +67,10 @@ def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) ->
         is_copy[copies] = False
         if len(who) >= least_rows:
             kept.append(at)
-            groups[0].append(who)
-            groups[1].append(when)
+            holding.append(who)
+            ever.append(when)
     spelled = spelled[kept]
-    return Refusals(frequent[kept], spelled, *groups, lambda group: in_prompt.rows_of(spelled[group]))
+    return Refusals(frequent[kept], spelled, holding, ever, lambda group: in_prompt.rows_of(spelled[group]))
 
 
 def spelling(words: Words, parts: NDArray[np.int64]) -> NDArray[np.int64]:

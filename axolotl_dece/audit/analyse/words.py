@@ -60,7 +60,7 @@ class Words:
         counts = np.bincount(self.row, minlength=len(rows))
         self.start: NDArray[np.int64] = np.concatenate([[0], np.cumsum(counts)])
 
-    def of_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def of_rows(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         """The words of some rows, one row after the other."""
         return ranges(self.start[rows], np.diff(self.start)[rows])
 
