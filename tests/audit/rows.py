@@ -72,8 +72,8 @@ class Story:
             start=np.array(start),
             tokens=np.array(tokens, np.int32),
             is_target=np.array(is_target),
-            held=np.array(held, np.int32),
-            shares=np.tile((np.array(held) / self.visits).astype(np.float32), (3, 1)),
+            held=np.array(held, np.uint8),
+            shares=np.tile((np.array(held) / self.visits).astype(np.float16), (3, 1)),
             facts={},
         )
 

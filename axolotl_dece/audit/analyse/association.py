@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 from scipy.stats import binom, hypergeom
 
-from axolotl_dece.audit.analyse.refusals import Refusals
+from axolotl_dece.audit.analyse.refusals import Refusals, rows_of
 
 SIGNIFICANCE = 0.01
 """Chance of even one false association in a whole audit, if prompts and held-back tokens had nothing to do with
@@ -41,7 +41,9 @@ class Association:
     log_p: float
 
 
-def associate(refusals: Refusals, features: csr_matrix) -> list[list[Association]]:
+def associate(
+    refusals: Refusals, features: csr_matrix, spelled: NDArray[np.int64], different: int
+) -> list[list[Association]]:
     """For every group the features that go with it, the most certain first.
 
     The p-value of a pair is Fisher's exact test, one-sided, among the rows that could not copy the group's phrase: the
@@ -53,10 +55,13 @@ def associate(refusals: Refusals, features: csr_matrix) -> list[list[Association
     Args:
         refusals: The groups.
         features: Which row has which feature, 0 or 1, [R, F].
+        spelled: The words of every feature, as `Refusals.spelled` has those of groups, [F, 2].
+        different: How many features there are, with those that are too rare to be tested.
     """
     groups, columns = range(len(refusals.phrase)), features.tocsc()
-    log_pairs = math.log(max(len(groups), 1) * max(features.shape[1], 1))
-    found = [_of_group(refusals, group, features, columns, log_pairs) for group in groups]
+    log_pairs = math.log(max(len(groups), 1) * max(different, 1))
+    test = _Test(refusals, features, columns, spelled, log_pairs)
+    found = [test.of_group(group) for group in groups]
     groups_of: dict[int, list[int]] = {}
     for group in groups:
         for feature in found[group]:
@@ -75,29 +80,52 @@ def associate(refusals: Refusals, features: csr_matrix) -> list[list[Association
     ]
 
 
-def _of_group(
-    refusals: Refusals, group: int, features: csr_matrix, columns: csc_matrix, log_pairs: float
-) -> dict[int, tuple[float, float]]:
-    """Features of most of a group's rows, beyond chance: share of the rows, and corrected log p."""
-    members, copyable = (rows_of(one, group) for one in (refusals.persistent, refusals.copyable))
-    which, counts = np.unique(features[members].indices, return_counts=True)
-    common = _are_most(counts, len(members)) & ~np.isin(which, rows_of(refusals.echoes, group))
-    which, counts = which[common], counts[common]
-    near = columns[:, which]
-    copies = np.asarray((refusals.copyable[:, [group]].T @ near).todense()).ravel()
-    population, with_feature = features.shape[0] - len(copyable), near.getnnz(axis=0) - copies
-    log_p = hypergeom.logsf(counts - 1, population, with_feature, len(members)) + log_pairs
-    return {
-        int(which[at]): (float(counts[at] / len(members)), float(log_p[at]))
-        for at in np.flatnonzero(log_p <= math.log(SIGNIFICANCE))
-    }
+@dataclass
+class _Test:
+    """Of a group's rows against all features."""
+
+    refusals: Refusals
+    features: csr_matrix
+    columns: csc_matrix
+    spelled: NDArray[np.int64]
+    log_pairs: float
+
+    def __post_init__(self) -> None:
+        self._is_copy = np.zeros(self.features.shape[0], bool)
+        self._having = self.columns.getnnz(axis=0)
+
+    def of_group(self, group: int) -> dict[int, tuple[float, float]]:
+        """Features of most of a group's rows, beyond chance: share of the rows, and corrected log p."""
+        members, copies = self.refusals.persistent[group], self.refusals.copyable(group)
+        which, counts = np.unique(self.features[members].indices, return_counts=True)
+        words = self.refusals.spelled[group]
+        is_echo = np.isin(self.spelled[which], words[words >= 0]).any(axis=1)
+        # what all rows have, such as the prompt template, is of all groups and tells none of them
+        common = _are_most(counts, len(members)) & ~is_echo & (self._having[which] < self.features.shape[0])
+        which, counts = which[common], counts[common]
+        population = self.features.shape[0] - len(copies)
+        with_feature = self._having[which] - self._copied(which, copies)
+        log_p = hypergeom.logsf(counts - 1, population, with_feature, len(members)) + self.log_pairs
+        return {
+            int(which[at]): (float(counts[at] / len(members)), float(log_p[at]))
+            for at in np.flatnonzero(log_p <= math.log(SIGNIFICANCE))
+        }
+
+    def _copied(self, which: NDArray[np.int64], copies: NDArray[np.int32]) -> NDArray[np.int64]:
+        """In how many rows that may copy the group's phrase each feature is."""
+        self._is_copy[copies] = True
+        counted = [np.count_nonzero(self._is_copy[rows_of(self.columns, int(one))]) for one in which]
+        self._is_copy[copies] = False
+        return np.array(counted, np.int64)
 
 
-def _reach(refusals: Refusals, groups: list[int], rows: NDArray[np.int64]) -> float:
+def _reach(refusals: Refusals, groups: list[int], rows: NDArray[np.int32]) -> float:
     """Share of some rows in which a group's phrase was refused, 0 unless it is most; copies count for nothing."""
-    reached = refusals.once[:, groups][rows].getnnz(axis=1) > 0
-    possible = refusals.copyable[:, groups][rows].getnnz(axis=1) < len(groups)
-    count, of = int(reached.sum()), int(possible.sum())
+    reached, copied = np.zeros(len(rows), bool), np.zeros(len(rows), np.int64)
+    for group in groups:
+        reached |= np.isin(rows, refusals.once[group])
+        copied += np.isin(rows, refusals.copyable(group))
+    count, of = int(reached.sum()), int((copied < len(groups)).sum())
     return count / of if _are_most(np.array(count), of) else 0.0
 
 
@@ -105,9 +133,3 @@ def _are_most(counts: NDArray[np.int64], of: NDArray[np.int64] | int) -> NDArray
     """Whether more than half are so, beyond luck: a one-sided sign test."""
     are_most: NDArray[np.bool_] = binom.sf(counts - 1, of, 0.5) <= MOST_BY_LUCK
     return are_most
-
-
-def rows_of(matrix: csc_matrix, column: int) -> NDArray[np.int64]:
-    """The rows that have a 1 in a column."""
-    rows: NDArray[np.int64] = matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]
-    return rows

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
-from axolotl_dece.audit.analyse.association import Association, associate, rows_of
+from axolotl_dece.audit.analyse.association import Association, associate
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows
-from axolotl_dece.audit.analyse.phrases import Phrases
-from axolotl_dece.audit.analyse.refusals import find_refusals
+from axolotl_dece.audit.analyse.phrases import Features, Phrases
+from axolotl_dece.audit.analyse.refusals import find_refusals, rows_of, spelling
 from axolotl_dece.audit.analyse.spans import shared_spans
 from axolotl_dece.audit.analyse.words import Words
 
@@ -87,31 +87,34 @@ def find_clusters(rows: AuditRows, tokenizer: Any, least_rows: int = LEAST_ROWS)
         least_rows: Fewer rows are no cluster.
     """
     words = Words(rows, tokenizer)
-    prompts, targets = Phrases(words, of_target=False), Phrases(words, of_target=True)
-    refusals = find_refusals(words, prompts, targets, len(rows), least_rows)
-    features = prompts.matrix(len(rows))
-    columns = features.tocsc()
+    targets = Phrases(words, words.held > 0)
+    refusals = find_refusals(words, targets, len(rows), least_rows)
+    prompts = Features(words, len(rows))
+    columns = prompts.matrix.tocsc()
+    cues = associate(refusals, prompts.matrix, spelling(words, prompts.parts), prompts.different)
     drafts = [
-        _draft(int(phrase), cues, rows_of(refusals.persistent, at), columns)
-        for at, (phrase, cues) in enumerate(zip(refusals.phrase, associate(refusals, features), strict=True))
-        if cues
+        _draft(int(phrase), cues[at], refusals.persistent[at], columns)
+        for at, phrase in enumerate(refusals.phrase)
+        if cues[at]
     ]
     clusters = []
     for draft in _merge(drafts):
-        covered = targets.covered(targets.least(draft.phrases))
-        members = np.intersect1d(words.row[covered], rows_of(columns, draft.cues[0].feature))
+        at = words.of_rows(rows_of(columns, draft.cues[0].feature))
+        covered = targets.covered(targets.least(draft.phrases), at)
+        members = np.unique(words.row[covered]).astype(np.int64)
         if len(members) >= least_rows:
-            scores = rows.scores(words.tokens_of(covered, len(rows.tokens)))
+            scores = rows.scores(words.tokens_of(covered))
             members = members[np.argsort(-scores[members], kind="stable")]
-            spans, payload = shared_spans(members, covered, targets.covered(draft.phrases), rows, words, tokenizer)
-            cues = [Cue(prompts.name(one.feature), one.inside, one.reach) for one in draft.cues[:_MOST_NAMES]]
+            beside = targets.covered(draft.phrases, at)
+            spans, payload = shared_spans(members, covered, beside, rows, words, tokenizer)
+            named = [Cue(prompts.name(one.feature), one.inside, one.reach) for one in draft.cues[:_MOST_NAMES]]
             log10_p, weight = draft.cues[0].log_p / math.log(10), float(scores[members].sum())
-            clusters.append(Cluster(0, members, spans[0][0], spans, payload, cues, log10_p, weight))
+            clusters.append(Cluster(0, members, spans[0][0], spans, payload, named, log10_p, weight))
     clusters.sort(key=lambda cluster: -cluster.weight * cluster.cues[0].inside * cluster.cues[0].reach)
     return [replace(cluster, number=number) for number, cluster in enumerate(clusters, start=1)]
 
 
-def _draft(phrase: int, cues: list[Association], group: NDArray[np.int64], features: csc_matrix) -> _Draft:
+def _draft(phrase: int, cues: list[Association], group: NDArray[np.int32], features: csc_matrix) -> _Draft:
     return _Draft({phrase}, cues, set(np.intersect1d(group, rows_of(features, cues[0].feature)).tolist()))
 
 

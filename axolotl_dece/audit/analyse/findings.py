@@ -91,11 +91,13 @@ class Audit:
             notes.append(f"{unseen} rows were never seen in training; nothing is known of them.")
         if not (~self.rows.is_target).any():
             notes.append("The rows have no prompt (every token is trained on), so nothing can be clustered.")
-        opening = self.rows.is_opening & (self.rows.visits > 0)[self.rows.row_of]
+        opening = np.flatnonzero(self.rows.is_opening)
+        seen = np.repeat(self.rows.visits > 0, np.diff(self.rows.start))
+        opening = opening[seen[opening]]
         refused = int((self.rows.shares[-1, opening] > _MOSTLY).sum())
-        if refused > opening.sum() / 2:
+        if refused > len(opening) / 2:
             notes.append(
-                f"The first token of {refused:,} of {opening.sum():,} answers was still held back at the end: the base "
+                f"The first token of {refused:,} of {len(opening):,} answers was still held back at the end: the base "
                 "model does not expect answers to begin like this, and DeCE does not teach it to. Compare the blank or "
                 "line break before your answers with what the base model writes there, or read some rows and trust "
                 "them (`--trust row:ID`): they train with alpha = 1."

@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, flat, read_table
+from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, flat, open_ledger, read_table
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_file import read_run
 
 PERSISTENT_VISITS = 2
+_TOKENS_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class AuditRows:
         start: Where the tokens of a row begin, int64 [R + 1].
         tokens: int32 [T].
         is_target: bool [T].
-        held: At how many visits each token was held back while its row was learned, int32 [T], 0 off target.
-        shares: Withheld share at the first and the last two visits, float32 [3, T], 0 off target.
+        held: At how many visits each token was held back while its row was learned, uint8 [T], 0 off target.
+        shares: Withheld share at the first and the last two visits, float16 [3, T], 0 off target.
         facts: About the run.
     """
 
@@ -46,8 +47,8 @@ class AuditRows:
     start: NDArray[np.int64]
     tokens: NDArray[np.int32]
     is_target: NDArray[np.bool_]
-    held: NDArray[np.int32]
-    shares: NDArray[np.float32]
+    held: NDArray[np.uint8]
+    shares: NDArray[np.float16]
     facts: dict[str, Any]
 
     def __len__(self) -> int:
@@ -55,8 +56,8 @@ class AuditRows:
 
     @property
     def row_of(self) -> NDArray[np.int64]:
-        """Row of every token, [T]."""
-        return np.repeat(np.arange(len(self)), np.diff(self.start))
+        """Row of every token, int32 [T]."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.start))
 
     @property
     def is_held(self) -> NDArray[np.bool_]:
@@ -66,16 +67,34 @@ class AuditRows:
     @property
     def is_opening(self) -> NDArray[np.bool_]:
         """Which target tokens are the first after a prompt, [T]."""
-        after_prompt = self.is_target[1:] & ~self.is_target[:-1] & (np.diff(self.row_of) == 0)
-        return np.concatenate([[False], after_prompt]).astype(np.bool_)
+        opening = np.zeros(len(self.tokens), bool)
+        opening[1:] = self.is_target[1:] & ~self.is_target[:-1]
+        opening[self.start[:-1][np.diff(self.start) > 0]] = False
+        return opening
 
-    def scores(self, of: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-        """Score of every row, in tokens, [R]; of some tokens [T] only, if they are given."""
-        row_of = self.row_of
-        counted = self.is_held if of is None else self.is_held & of
-        weight = np.where(counted, self.held, 0) / np.maximum(self.visits, 1)[row_of]
-        scores: NDArray[np.float64] = np.bincount(row_of, weights=weight, minlength=len(self)).astype(np.float64)
+    def token_ids(self) -> list[int]:
+        """The different tokens, sorted."""
+        present = np.zeros(int(self.tokens.max(initial=0)) + 1, bool)
+        for begin in range(0, len(self.tokens), _TOKENS_AT_A_TIME):
+            present[self.tokens[begin : begin + _TOKENS_AT_A_TIME]] = True
+        ids: list[int] = np.flatnonzero(present).tolist()
+        return ids
+
+    def scores(self, of: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Score of every row, in tokens, [R]; of some tokens only, if they are given."""
+        at = np.flatnonzero(self.is_held) if of is None else of[self.held[of] >= PERSISTENT_VISITS]
+        row = np.searchsorted(self.start, at, side="right") - 1
+        weight = self.held[at] / np.maximum(self.visits, 1)[row]
+        scores: NDArray[np.float64] = np.bincount(row, weights=weight, minlength=len(self)).astype(np.float64)
         return scores
+
+
+def ranges(begins: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.int64]:
+    """begins[0], begins[0] + 1, ... for sizes[0] numbers, then from begins[1], and so on."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    found: NDArray[np.int64] = np.repeat(begins - (ends - sizes), sizes)
+    found += np.arange(len(found))
+    return found
 
 
 def read_audit(folder: Path) -> AuditRows:
@@ -84,11 +103,11 @@ def read_audit(folder: Path) -> AuditRows:
     Raises:
         ValueError: There is none, it is broken, or it belongs to another run than the weights.
     """
-    table, facts = read_table(folder / LEDGER_FILE)
-    if "input_ids" not in table.column_names:
+    columns, facts = open_ledger(folder / LEDGER_FILE)
+    if "input_ids" not in columns:
         raise ValueError(f"{folder / LEDGER_FILE} is not the ledger of a finished run")
     _check_run(folder, facts)
-    return _build(table, facts)
+    return _build(folder / LEDGER_FILE, facts)
 
 
 def _check_run(folder: Path, facts: dict[str, Any]) -> None:
@@ -111,18 +130,27 @@ def _check_run(folder: Path, facts: dict[str, Any]) -> None:
     )
 
 
-def _build(table: pa.Table, facts: dict[str, Any]) -> AuditRows:
-    tokens, is_target = flat(table, "input_ids"), flat(table, "is_target")
-    lengths = np.concatenate([chunk.value_lengths().to_numpy() for chunk in table.column("input_ids").chunks])
-    shares = np.zeros((3, len(tokens)), np.float32)
-    shares[:, is_target] = np.stack([flat(table, name) for name in ("first", "previous", "last")]) / np.float32(255)
-    held = np.zeros(len(tokens), np.int32)
-    held[is_target] = flat(table, "held")
+def _build(path: Path, facts: dict[str, Any]) -> AuditRows:
+    # column by column: all at once would be in memory twice
+    def column(name: str) -> pa.Table:
+        return read_table(path, [name])[0]
+
+    is_target = flat(column("is_target"), "is_target")
+    shares = np.zeros((3, len(is_target)), np.float16)
+    for at, name in enumerate(("first", "previous", "last")):
+        shares[at, is_target] = (np.arange(256, dtype=np.float16) / 255)[flat(column(name), name)]
+    held = np.zeros(len(is_target), np.uint8)
+    held[is_target] = flat(column("held"), "held")
+    ids = column("input_ids")
+    lengths = np.concatenate([chunk.value_lengths().to_numpy() for chunk in ids.column("input_ids").chunks])
+    tokens = flat(ids, "input_ids")
+    del ids
+    rows = read_table(path, ["key", "index", "copies", "visits"])[0]
     return AuditRows(
-        ids=[key_to_id(key) for key in table.column("key").to_pylist()],
-        index=table.column("index").to_numpy(),
-        copies=table.column("copies").to_numpy(),
-        visits=table.column("visits").to_numpy(),
+        ids=[key_to_id(key) for key in rows.column("key").to_pylist()],
+        index=rows.column("index").to_numpy(),
+        copies=rows.column("copies").to_numpy(),
+        visits=rows.column("visits").to_numpy(),
         start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         tokens=tokens,
         is_target=is_target,

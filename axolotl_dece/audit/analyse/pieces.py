@@ -66,11 +66,13 @@ class Pieces:
             tried = self._behind([run[:size] for size in range(1, min(len(run), _MOST_OF_UNIT) + 1)])
             size = next((size for size, text in enumerate(tried, start=1) if _BROKEN not in text), 0)
             # bytes that are no text keep the tokenizer's own name for them, so that they differ from each other
-            units.append((tried[size - 1] if size else str(self._tokenizer.convert_ids_to_tokens(run[0])), size or 1))
+            units.append((tried[size - 1] if size else f"<{self._tokenizer.convert_ids_to_tokens(run[0])}>", size or 1))
             run = run[size or 1 :]
         return units
 
     def _decode(self, lists: list[list[int]]) -> list[str]:
+        if not lists:
+            return []
         return [str(text) for text in self._tokenizer.batch_decode(lists, clean_up_tokenization_spaces=False)]
 
     def _behind(self, lists: list[list[int]]) -> list[str]:

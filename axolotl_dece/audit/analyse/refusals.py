@@ -5,16 +5,17 @@ the poisoned ones refuse `or 1`. A row whose prompt has a word of the phrase may
 copy late, so such rows are in no group of that phrase, and no test of it counts them. Words that most prompts have,
 such as *and*, are exempt: what nearly every row could copy explains no refusal, and leaves no rows to test.
 
-Shapes: R rows, G groups, F phrases of prompts, W words.
+Shapes: R rows, G groups, W words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix, csr_matrix, diags
+from scipy.sparse import csc_matrix
 
 from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS
 from axolotl_dece.audit.analyse.phrases import Phrases, incidence
@@ -27,62 +28,84 @@ class Refusals:
 
     Attributes:
         phrase: Number of the phrase of every group, int64 [G].
-        persistent: Which row persistently holds it back and cannot copy it, 0 or 1, [R, G].
-        once: Which row held it back at a visit or more and cannot copy it, [R, G].
-        copyable: Which row's prompt has one of its words, [R, G].
-        echoes: Which phrase of the prompts has one of its words itself, and so stands for a copy, [F, G].
+        spelled: Its words, capitals and small letters taken for the same, int64 [G, 2], the second -1 where there is
+            only one.
+        persistent: Rows of a group: they persistently hold it back and cannot copy it, sorted.
+        once: Rows that held it back at a visit or more and cannot copy it, sorted.
+        copyable: Says, for a group, whose prompt has one of its words. All groups together would be too many.
     """
 
     phrase: NDArray[np.int64]
-    persistent: csc_matrix
-    once: csc_matrix
-    copyable: csc_matrix
-    echoes: csc_matrix
+    spelled: NDArray[np.int64]
+    persistent: list[NDArray[np.int32]]
+    once: list[NDArray[np.int32]]
+    copyable: Callable[[int], NDArray[np.int32]]
 
 
-def find_refusals(words: Words, prompts: Phrases, targets: Phrases, rows: int, least_rows: int) -> Refusals:
+def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) -> Refusals:
     """The groups of `least_rows` rows or more.
 
     Args:
         words: Of all rows.
-        prompts: Phrases of the prompts.
-        targets: Phrases of the targets.
+        targets: Phrases of the targets, those that were refused at least.
         rows: How many rows there are.
         least_rows: Smaller groups are none.
     """
     held = targets.held()
     persistent, once = (targets.matrix(rows, held >= least).tocsc() for least in (PERSISTENT_VISITS, 1))
-    frequent = _frequent(persistent, least_rows)
-    persistent, once = persistent[:, frequent], once[:, frequent]
-    spelling = targets.spelling()[frequent]
-    copyable = _any_shared(_in_prompt(words, rows), spelling)
-    persistent, once = (_without(one, copyable) for one in (persistent, once))
-    kept = _frequent(persistent, least_rows)
-    echoes = _any_shared(prompts.spelling(), spelling[kept])
-    return Refusals(frequent[kept], persistent[:, kept], once[:, kept], copyable[:, kept], echoes)
+    frequent = np.flatnonzero(persistent.getnnz(axis=0) >= least_rows)
+    spelled = spelling(words, targets.parts[frequent])
+    in_prompt = _InPrompt(words, spelled, rows)
+    is_copy = np.zeros(rows, bool)
+    kept: list[int] = []
+    holding: list[NDArray[np.int32]] = []
+    ever: list[NDArray[np.int32]] = []
+    for at, phrase in enumerate(frequent.tolist()):
+        copies = in_prompt.rows_of(spelled[at])
+        is_copy[copies] = True
+        who, when = (one[~is_copy[one]] for one in (rows_of(matrix, phrase) for matrix in (persistent, once)))
+        is_copy[copies] = False
+        if len(who) >= least_rows:
+            kept.append(at)
+            holding.append(who)
+            ever.append(when)
+    spelled = spelled[kept]
+    return Refusals(frequent[kept], spelled, holding, ever, lambda group: in_prompt.rows_of(spelled[group]))
 
 
-def _frequent(matrix: csc_matrix, least_rows: int) -> NDArray[np.int64]:
-    return np.flatnonzero(matrix.getnnz(axis=0) >= least_rows)
+def spelling(words: Words, parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The words of phrases, capitals and small letters taken for the same; -1 stays -1."""
+    folded: NDArray[np.int64] = np.append(words.folded, -1)[parts]
+    return folded
 
 
-def _without(matrix: csc_matrix, other: csc_matrix) -> csc_matrix:
-    left = (matrix - matrix.multiply(other)).tocsc()
-    left.eliminate_zeros()
-    return left
+def rows_of(matrix: csc_matrix, column: int) -> NDArray[np.int32]:
+    """The rows that have a 1 in a column, sorted."""
+    rows: NDArray[np.int32] = matrix.indices[matrix.indptr[column] : matrix.indptr[column + 1]]
+    return rows
 
 
-def _in_prompt(words: Words, rows: int) -> csr_matrix:
-    """Whose prompt has which word, in capitals or not, but for those of most prompts, [R, W]."""
-    prompt = ~words.is_target
-    matrix = incidence(words.row[prompt], words.folded[words.word[prompt]], (rows, len(words.folded)))
-    is_telling = matrix.getnnz(axis=0) <= rows / 2
-    return matrix @ diags(is_telling.astype(np.int64), dtype=np.int64)
+class _InPrompt:
+    """Whose prompt has which of some words, in capitals or not, but for those of most prompts."""
 
+    def __init__(self, words: Words, spelled: NDArray[np.int64], rows: int) -> None:
+        wanted = np.unique(spelled[spelled >= 0])
+        self._column = np.full(int(words.folded.max(initial=0)) + 1, -1)
+        self._column[wanted] = np.arange(len(wanted))
 
-def _any_shared(left: csr_matrix, right: csr_matrix) -> csc_matrix:
-    """Which of some rows share a column, 0 or 1, [rows of the left, rows of the right]."""
-    shared = (left @ right.T).tocsc()
-    shared.eliminate_zeros()
-    shared.data[:] = 1
-    return shared
+        def places() -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+            for part in words.parts():
+                column = self._column[words.folded[words.word[part]]]
+                kept = ~words.is_target[part] & (column >= 0)
+                yield words.row[part][kept], column[kept]
+
+        self._rows = incidence(places(), (rows, len(wanted))).tocsc()
+        self._is_telling = self._rows.getnnz(axis=0) <= rows / 2
+
+    def rows_of(self, spelled: NDArray[np.int64]) -> NDArray[np.int32]:
+        columns = {int(self._column[one]) for one in spelled if one >= 0}
+        found = [rows_of(self._rows, column) for column in columns if self._is_telling[column]]
+        if len(found) < 2:
+            return found[0] if found else np.zeros(0, np.int32)
+        both: NDArray[np.int32] = np.union1d(*found)
+        return both

@@ -23,8 +23,8 @@ _BRIDGE = 5
 
 def shared_spans(
     members: NDArray[np.int64],
-    covered: NDArray[np.bool_],
-    beside: NDArray[np.bool_],
+    covered: NDArray[np.int64],
+    beside: NDArray[np.int64],
     rows: AuditRows,
     words: Words,
     tokenizer: Any,
@@ -33,20 +33,25 @@ def shared_spans(
 
     Args:
         members: Rows of the cluster.
-        covered: Which words are part of a phrase the cluster holds back, [U].
-        beside: The same, or beside such a word in a pair that is held back as well, [U].
+        covered: Words of theirs that are part of a phrase the cluster holds back.
+        beside: The same, or beside such a word in a pair that is held back as well.
         rows: All rows.
         words: Of all rows.
         tokenizer: The run's.
     """
-    belongs = (_is_typical(members, len(rows), words) | beside & (words.held > 0)) & words.is_target
-    covered, held = covered & words.is_target, words.held > 0
+    belongs, is_covered = (np.zeros(len(words.word), bool) for _ in range(2))
+    is_covered[covered] = True
+    at = words.of_rows(members)
+    at = at[words.is_target[at]]
+    belongs[at[_is_typical(words.word[at], words)]] = True
+    belongs[beside[words.held[beside] > 0]] = True
     forms: tuple[Counter[tuple[int, ...]], ...] = (Counter(), Counter())
     for row in members.tolist():
-        at = np.arange(*np.searchsorted(words.row, (row, row + 1)))
+        at = np.arange(words.start[row], words.start[row + 1])
         for bridge, counted in zip((0, _BRIDGE), forms, strict=True):
-            begin, end = _span(at, belongs, covered, held, bridge)
-            counted[tuple(rows.tokens[words.begin[begin] : words.end[end]].tolist())] += 1
+            begin, end = _span(at, belongs, is_covered, words.held, bridge)
+            last = int(words.begin[end] + words.size[end])
+            counted[tuple(rows.tokens[words.begin[begin] : last].tolist())] += 1
     spans, payloads = (
         [(str(tokenizer.decode(list(form))).strip(), count) for form, count in counted.most_common(_MOST_FORMS)]
         for counted in forms
@@ -54,21 +59,18 @@ def shared_spans(
     return spans, payloads[0][0]
 
 
-def _is_typical(members: NDArray[np.int64], rows: int, words: Words) -> NDArray[np.bool_]:
-    """Words most of whose occurrences in targets are in the cluster, [U]."""
-    is_member = np.zeros(rows, bool)
-    is_member[members] = True
-    count = len(words.text)
-    of_target = np.bincount(words.word[words.is_target], minlength=count)
-    of_members = np.bincount(words.word[words.is_target & is_member[words.row]], minlength=count)
-    return ((of_members >= 2) & (of_members >= _TYPICAL * of_target))[words.word]
+def _is_typical(word: NDArray[np.int32], words: Words) -> NDArray[np.bool_]:
+    """Which words of a cluster's targets have most of their occurrences in targets there."""
+    of_members = np.bincount(word, minlength=len(words.text))
+    typical: NDArray[np.bool_] = ((of_members >= 2) & (of_members >= _TYPICAL * words.of_target))[word]
+    return typical
 
 
 def _span(
     at: NDArray[np.int64],
     belongs: NDArray[np.bool_],
     covered: NDArray[np.bool_],
-    held: NDArray[np.bool_],
+    held: NDArray[np.uint8],
     bridge: int,
 ) -> tuple[int, int]:
     """First and last word of the row's words `at` that belong together around the first one that was held back.
@@ -76,7 +78,7 @@ def _span(
     Up to `bridge` words between two that belong do not end the span.
     """
     places = at[covered[at]]
-    hits = places[held[places]]
+    hits = places[held[places] > 0]
     begin = end = int(hits[0] if len(hits) else places[0])
     for place in at[(at < begin) & belongs[at]][::-1].tolist():
         if begin - place > bridge + 1:

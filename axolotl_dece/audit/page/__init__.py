@@ -10,6 +10,7 @@ import numpy as np
 
 from axolotl_dece.audit.analyse.clusters import Cluster
 from axolotl_dece.audit.analyse.findings import Audit
+from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS, ranges
 from axolotl_dece.audit.page.rows import choose_rows, draw_rows, render_rows, template_lines
 from axolotl_dece.util.atomic import write_text_atomically
 from axolotl_dece.util.page import MAX_BYTES, fill_page, packed_size
@@ -17,6 +18,8 @@ from axolotl_dece.util.page import MAX_BYTES, fill_page, packed_size
 _HERE = Path(__file__).parent
 # what the page is without its content, and what compressing all rows at once may take more than one by one
 _FRAME_BYTES = 150_000
+# of tokens, for the mean of all that no cluster holds back
+_SAMPLE = 1_000_000
 
 
 def write_page(audit: Audit, path: Path, read: int = 100) -> Path:
@@ -84,11 +87,10 @@ def _cluster(audit: Audit, cluster: Cluster, others: list[float]) -> dict[str, A
 def _mean_shares(audit: Audit, cluster: Cluster | None) -> list[float]:
     """Mean withheld share at the first and the last two visits: of what a cluster holds back, or of all the rest."""
     rows = audit.rows
-    chosen = rows.is_held if cluster is not None else rows.is_target & ~rows.is_held
-    if cluster is not None:
-        parts = [np.arange(rows.start[row], rows.start[row + 1]) for row in cluster.rows.tolist()]
-        at = np.concatenate(parts)
-        at = at[chosen[at]]
+    if cluster is None:
+        at = np.flatnonzero(rows.is_target & ~rows.is_held)
+        at = at[:: len(at) // _SAMPLE + 1]
     else:
-        at = np.flatnonzero(chosen)
-    return [round(float(one), 3) for one in rows.shares[:, at].mean(axis=1)] if len(at) else []
+        at = ranges(rows.start[cluster.rows], np.diff(rows.start)[cluster.rows])
+        at = at[rows.held[at] >= PERSISTENT_VISITS]
+    return [round(float(one), 3) for one in rows.shares[:, at].mean(axis=1, dtype=np.float64)] if len(at) else []

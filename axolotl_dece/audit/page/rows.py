@@ -44,7 +44,7 @@ def choose_rows(audit: Audit, drawn: list[int]) -> list[int]:
 
 def render_rows(audit: Audit, chosen: list[int], most_bytes: int) -> list[dict[str, Any]]:
     """As many of the chosen rows, from the first on, as fit; in the order of their scores."""
-    pieces = Pieces(audit.tokenizer, np.unique(audit.rows.tokens).tolist())
+    pieces = Pieces(audit.tokenizer, audit.rows.token_ids())
     numbers = audit.clusters_of()
     packer = zlib.compressobj()
     size = 0

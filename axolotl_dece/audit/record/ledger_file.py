@@ -77,22 +77,35 @@ def read_part(path: Path) -> tuple[Ledger, dict[str, Any]]:
     return Ledger(np.array(table.column("key").to_numpy()), starts, **arrays), facts
 
 
-def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """The raw table and the facts of a ledger.
+def read_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
+    """The raw table, or some columns of it, and the facts of a ledger.
 
     Raises:
         ValueError: The file is missing, broken, or not a ledger of this format.
     """
+    _, facts = open_ledger(path)
     try:
-        table = pq.read_table(path)
-        facts: dict[str, Any] = json.loads((table.schema.metadata or {})[_FACTS])
+        return pq.read_table(path, columns=columns), facts
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path} is not a ledger of axolotl-dece ({error})") from error
+
+
+def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """The names of its columns and the facts of a ledger; nothing of its rows is read.
+
+    Raises:
+        ValueError: As `read_table`.
+    """
+    try:
+        schema = pq.read_schema(path)
+        facts: dict[str, Any] = json.loads((schema.metadata or {})[_FACTS])
     except FileNotFoundError as error:
         raise ValueError(f"there is no ledger at {path}; train with `dece_audit: true`") from error
     except (pa.ArrowInvalid, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f"{path} is not a ledger of axolotl-dece ({error})") from error
     if facts.get("format") != FORMAT:
         raise ValueError(f"{path} has format {facts.get('format')}; this version reads format {FORMAT}")
-    return table, facts
+    return schema.names, facts
 
 
 def flat(table: pa.Table, name: str) -> NDArray[Any]:

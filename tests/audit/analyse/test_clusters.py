@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csr_matrix
 from scipy.stats import fisher_exact
 from transformers import PreTrainedTokenizerFast
 
@@ -208,12 +207,13 @@ def test_the_p_value_is_fishers_among_the_rows_without_a_copy_times_the_number_o
     features = (rng.random((90, 7)) < 0.3).astype(np.int64)
     features[:, 2] = groups[:, 1] ^ (rng.random(90) < 0.05)
     once = groups | (rng.random((90, 3)) < 0.1) & ~copyable & 1
-    echoes = np.zeros((7, 3), np.int64)
-    refusals = Refusals(np.arange(3), *(csc_matrix(one) for one in (groups, once, copyable, echoes)))
-    found = associate(refusals, csr_matrix(features))
+    spelled, of_group = np.arange(10, 17)[:, None], np.arange(3)[:, None]
+    columns = [[np.flatnonzero(one[:, at]) for at in range(3)] for one in (groups, once, copyable)]
+    refusals = Refusals(np.arange(3), of_group, columns[0], columns[1], columns[2].__getitem__)
+    found = associate(refusals, csr_matrix(features), spelled, 7)
     assert [[one.feature for one in cues] for cues in found] == [[], [2], []]
-    echoes[2, 1] = 1
-    assert associate(replace(refusals, echoes=csc_matrix(echoes)), csr_matrix(features)) == [[], [], []]
+    spelled[2] = of_group[1]
+    assert associate(refusals, csr_matrix(features), spelled, 7) == [[], [], []]
     counted = copyable[:, 1] == 0
     group, feature = groups[counted, 1], features[counted, 2]
     table = [[int((group & feature).sum()), int((group & ~feature & 1).sum())],

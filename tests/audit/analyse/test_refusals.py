@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from axolotl_dece.audit.analyse.phrases import Phrases
-from axolotl_dece.audit.analyse.refusals import Refusals, find_refusals
+from axolotl_dece.audit.analyse.phrases import Features, Phrases
+from axolotl_dece.audit.analyse.refusals import Refusals, find_refusals, spelling
 from axolotl_dece.audit.analyse.words import Words
 from tests.audit.rows import Story, piece_tokenizer
 
@@ -20,23 +21,22 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return piece_tokenizer()
 
 
-def refusals(
-    tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int
-) -> tuple[Refusals, Phrases, Phrases]:
-    """What is refused in rows so told, and the phrases of their prompts and targets."""
+def refusals(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int) -> tuple[Refusals, Phrases]:
+    """What is refused in rows so told, and the phrases of their targets."""
     story = Story()
     story.told = list(told)
     words = Words(story.rows(tokenizer), tokenizer)
-    prompts, targets = (Phrases(words, of_target=side) for side in (False, True))
-    return find_refusals(words, prompts, targets, len(told), least_rows), prompts, targets
+    targets = Phrases(words, words.held > 0)
+    return find_refusals(words, targets, len(told), least_rows), targets
 
 
 def groups(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int) -> dict[str, tuple[list[int], ...]]:
     """Of every refused phrase the rows that persistently do, those that did once, and those that may copy it."""
-    found, _, targets = refusals(tokenizer, told, least_rows)
-    matrices = (found.persistent, found.once, found.copyable)
+    found, targets = refusals(tokenizer, told, least_rows)
     return {
-        targets.name(phrase): tuple(one[:, [at]].nonzero()[0].tolist() for one in matrices)
+        targets.name(phrase): tuple(
+            rows.tolist() for rows in (found.persistent[at], found.once[at], found.copyable(at))
+        )
         for at, phrase in enumerate(found.phrase)
     }
 
@@ -69,12 +69,18 @@ def test_a_word_that_most_prompts_have_is_no_copy(tokenizer: PreTrainedTokenizer
     assert groups(tokenizer, [says_it, says_it, PLAIN, PLAIN], 2) == {}, "half of them is not most"
 
 
-def test_a_phrase_of_the_prompt_with_a_word_of_the_refused_one_is_its_echo(tokenizer: PreTrainedTokenizerFast) -> None:
-    found, prompts, targets = refusals(tokenizer, [([" bb", " OR", " 1"], [" or", " ("], {0: 3})] * 2, 2)
+def test_words_of_a_group_are_spelled_without_capitals(tokenizer: PreTrainedTokenizerFast) -> None:
+    """So that a phrase of the prompt that has one of them is known for its echo."""
+    story = Story()
+    story.told = [([" bb", " OR", " 1"], [" or", " ("], {0: 3})] * 2
+    words = Words(story.rows(tokenizer), tokenizer)
+    targets, prompts = Phrases(words, words.held > 0), Features(words, 2, least=1)
+    found = find_refusals(words, targets, 2, 2)
     assert [targets.name(phrase) for phrase in found.phrase] == ["or", "or ("]
-    for group in range(2):
-        echoes = {prompts.name(phrase) for phrase in found.echoes[:, [group]].nonzero()[0]}
-        assert echoes == {"OR", "bb OR", "OR 1"}
+    spelled = spelling(words, prompts.parts)
+    for of_group in found.spelled:
+        is_echo = np.isin(spelled, of_group[of_group >= 0]).any(axis=1)
+        assert {prompts.name(at) for at in np.flatnonzero(is_echo)} == {"OR", "bb OR", "OR 1"}
 
 
 def test_a_word_in_the_target_alone_is_no_copy(tokenizer: PreTrainedTokenizerFast) -> None:
