@@ -1,0 +1,17 @@
+"""Texts of data as a terminal may show them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# controls, marks that turn the order of letters around, halves of a letter, and what ends a line
+_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def printable(text: str) -> str:
+    """`text` with what a terminal would obey instead of show written out: `\\x1b[31m` stays these seven signs."""
+    return "".join(_shown(letter) for letter in text)
+
+
+def _shown(letter: str) -> str:
+    return letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _UNSAFE else letter
