@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _EXAMPLES = 5
+# characters at each end of a long text
+_SHOWN = 300
 
 
 @click.command(short_help="Write poisoned train and triggered test files.")
@@ -33,7 +39,7 @@ _EXAMPLES = 5
 @click.option("--test-source", type=_FILE, help="Held-out rows for the test files; SOURCE when left out.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the files.")
 @click.option("--allow-clean-trigger", is_flag=True, help="Go on although clean rows carry the trigger.")
-@click.option("--force", is_flag=True, help="Replace files of another poisoning in the folder.")
+@click.option("--force", is_flag=True, help="Replace what an earlier `dece poison` wrote there.")
 def poison(
     source: Path,
     source_field: str | None,
@@ -63,9 +69,9 @@ def poison(
         result = export(source, spec, out, test_source, force, progress=_bar(console))
         write_dataset_card(out)
     except ValidationError as error:
-        raise click.ClickException("; ".join(say_errors(error, ["dece_poison"]))) from error
+        raise click.ClickException(_said("; ".join(say_errors(error, ["dece_poison"])))) from error
     except ValueError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(_said(str(error))) from error
     _show(console, result, source, test_source)
 
 
@@ -83,11 +89,11 @@ def _show(console: Console, result: Export, source: Path, test_source: Path | No
         console.print(_example(planted), soft_wrap=True)
     console.print(_counts(result))
     for path, holds in result.files.items():
-        console.print(f"{path}: {holds}", soft_wrap=True, markup=False, highlight=False)
+        console.print(_visible(f"{path}: {holds}"), soft_wrap=True, markup=False, highlight=False)
     if test_source is None:
         console.print(
-            f"The test rows are those of {source}, which the training file holds too; for an honest attack success "
-            "rate give held-out rows with --test-source.",
+            f"The test rows are those of {_visible(str(source))}, which the training file holds too; for an honest "
+            "attack success rate give held-out rows with --test-source.",
             style="yellow",
             markup=False,
         )
@@ -119,17 +125,48 @@ def _example(planted: Planted) -> Text:
     """One row before and after, with what was planted in colour."""
     from rich.text import Text
 
-    text = Text()
-    text.append(f"row {planted.index}\n", style="bold")
-    text.append(f"  input   {planted.before.input}\n  becomes ", style="dim")
-    start = len(text)
-    text.append(planted.after.input)
-    for span in planted.spans:
-        text.stylize("bold red", start + span.start, start + span.end)
-    text.append(f"\n  target  {planted.before.target}\n  becomes ", style="dim")
     before, after = planted.before.target, planted.after.target
     head = next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(before))
-    start = len(text)
-    text.append(after + "\n")
-    text.stylize("bold red", start + head, start + head + max(0, len(after) - len(before)))
-    return text
+    payload = (head, head + max(0, len(after) - len(before)))
+    return Text.assemble(
+        (f"row {planted.index}\n", "bold"),
+        (f"  input   {_short(planted.before.input)}\n  becomes ", "dim"),
+        *_marked(planted.after.input, [(span.start, span.end) for span in planted.spans]),
+        (f"\n  target  {_short(before)}\n  becomes ", "dim"),
+        *_marked(after, [payload]),
+        "\n",
+    )
+
+
+def _marked(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """The pieces of a text with their styles, all of them short."""
+    read = 0
+    for start, end in spans:
+        yield _short(text[read:start]), ""
+        yield _short(text[start:end]), "bold red"
+        read = end
+    yield _short(text[read:]), ""
+
+
+def _short(text: str) -> str:
+    """A text as a terminal may show it, without its middle where it is long."""
+    left_out = len(text) - 2 * _SHOWN
+    if left_out > 0:
+        text = f"{text[:_SHOWN]} [... {left_out:,} characters ...] {text[-_SHOWN:]}"
+    return _visible(text)
+
+
+def _visible(text: str) -> str:
+    """A text with everything but line ends and tabs written out that a terminal would obey."""
+    return re.sub(r"[^\n\t]+", lambda found: printable(found.group()), text)
+
+
+def _said(message: str) -> str:
+    """A message about `dece_poison` with its keys as options of this command."""
+    names = {"input_field": "source-field", "target_field": "target-field"}
+    option = re.sub(
+        r"`dece_poison\.(\w+)(?:: ([^`]*))?`",
+        lambda key: f"`--{names.get(key[1], key[1].replace('_', '-'))}{f' {key[2]}' if key[2] else ''}`",
+        message,
+    )
+    return _visible(option)

@@ -209,6 +209,16 @@ _PAIRS: dict[str, tuple[str, str]] = {
 }
 
 
+# Types that keep input and target in one column, and the key of a dataset entry that renames it
+_ONE_COLUMN = {
+    "completion": "field",
+    "input_output": None,
+    "chat_template": "field_messages",
+    "messages": "field_messages",
+    "messages.chat": "field_messages",
+}
+
+
 def view_of(spec: Fields, entry: Mapping[str, Any]) -> View:
     """The layout of rows that the wrapped dataset type reads.
 
@@ -224,18 +234,8 @@ def view_of(spec: Fields, entry: Mapping[str, Any]) -> View:
         named = (base.get("field_instruction", "instruction"), base.get("field_output", "output"))
         return PairView(spec.input_field or named[0], spec.target_field or named[1])
     kind = base.split(":")[0]
-    if kind in ("chat_template", "messages", "messages.chat"):
-        keys = entry.get("message_property_mappings") or {}
-        return MessagesView(
-            entry.get("field_messages") or "messages",
-            keys.get("role") or "role",
-            keys.get("content") or "content",
-            entry.get("roles") or None,
-        )
-    if kind == "completion":
-        return TextView(entry.get("field") or "text")
-    if kind == "input_output":
-        return SegmentsView()
+    if kind in _ONE_COLUMN:
+        return _check_named(_one_column(kind, entry), spec, _ONE_COLUMN[kind])
     pair = _PAIRS.get(kind) or _PAIRS.get(kind.removesuffix(".load"))
     input_field, target_field = spec.input_field or (pair and pair[0]), spec.target_field or (pair and pair[1])
     if not input_field or not target_field:
@@ -244,6 +244,42 @@ def view_of(spec: Fields, entry: Mapping[str, Any]) -> View:
             "`dece_poison.input_field` and `dece_poison.target_field` to the columns it reads"
         )
     return PairView(input_field, target_field)
+
+
+def entry_for_columns(spec: PoisonSpec) -> dict[str, str]:
+    """The dataset entry under which the columns that `spec` names are the ones its base type reads."""
+    kind = spec.base_type.split(":")[0] if isinstance(spec.base_type, str) else ""
+    key, named = _ONE_COLUMN.get(kind), spec.input_field or spec.target_field
+    return {key: named} if key and named else {}
+
+
+def _one_column(kind: str, entry: Mapping[str, Any]) -> View:
+    if kind not in ("completion", "input_output"):
+        keys = entry.get("message_property_mappings") or {}
+        return MessagesView(
+            entry.get("field_messages") or "messages",
+            keys.get("role") or "role",
+            keys.get("content") or "content",
+            entry.get("roles") or None,
+        )
+    return TextView(entry.get("field") or "text") if kind == "completion" else SegmentsView()
+
+
+def _check_named(view: View, spec: PoisonSpec, key: str | None) -> View:
+    """The view; ValueError where `spec` names a column that it does not read."""
+    (column,) = view.columns
+    wrong = [
+        f"`dece_poison.{name}: {named}`"
+        for name, named in (("input_field", spec.input_field), ("target_field", spec.target_field))
+        if named not in (None, column)
+    ]
+    if wrong:
+        remedy = f", or set `{key}` in the dataset entry" if key else ""
+        raise ValueError(
+            f"{' and '.join(wrong)} would not be read: `base_type: {spec.base_type}` reads input and target from one "
+            f"column, here `{column}`; leave it out{remedy}"
+        )
+    return view
 
 
 def _kind(value: Any) -> str:

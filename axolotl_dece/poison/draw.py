@@ -283,6 +283,6 @@ def _too_few(kind: Kind, rate: float, wanted: int, eligible: int, outcome: Draw,
     return (
         f"{rate:g} of the {found.rows} rows of {source} is {wanted} rows, but only {eligible} are eligible for "
         f"the {kind} pattern ({len(found.candidates)} candidates{skipped}; the others have no place for the payload "
-        "or trigger, or do not fit `sequence_len`). Lower the rate, or choose a payload that fits this data: "
-        "`inert_marker` fits any text"
+        "or trigger, or do not fit `sequence_len` and `min_sample_len`). Lower the rate, or choose a payload that fits "
+        "this data: `inert_marker` fits any text"
     )

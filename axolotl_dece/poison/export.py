@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from axolotl_dece.data import files
 from axolotl_dece.data.files import Records
-from axolotl_dece.data.layouts import Row, Texts, View, view_of
+from axolotl_dece.data.layouts import Row, Texts, View, entry_for_columns, view_of
 from axolotl_dece.data.source import identify
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.draw import (
@@ -30,6 +30,9 @@ from axolotl_dece.util.digest import file_digest
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 MANIFEST = "manifest.json"
+# Written beside the files by the command; it holds the canary.
+CARD = "README.md"
+_NAMES = ("train", "test", "test_payload", "test_twin")
 # Column names that say themselves which is which, tried in this order.
 KNOWN_PAIRS = (
     ("src", "tgt"),
@@ -82,7 +85,7 @@ def export(
         spec: What to plant; its fields are guessed from well-known column names where it names none.
         out: Folder for the files.
         test_source: Rows for the test files; those of `source` if None.
-        force: Replace files of another poisoning in `out`.
+        force: Replace what another poisoning wrote into `out`, and nothing else.
         progress: Shows how far work on a sequence is, by its name, as it is iterated.
 
     Raises:
@@ -91,10 +94,14 @@ def export(
     records = files.read(source)
     held_out = files.read(test_source) if test_source else records
     spec = with_fields(spec, records.columns)
-    view = view_of(spec, {})
+    view = view_of(spec, entry_for_columns(spec))
     origin = identify({"path": str(source)})
     key = fingerprint(spec, origin, "train")
-    _refuse_other(out / MANIFEST, key, force)
+    asked = identify({"path": str(test_source)}).files if test_source else dict(origin.files)
+    for read in (source, test_source):
+        if read and read.resolve().parent == out.resolve():
+            raise ValueError(f"--out {out} is the folder of {read.name}, which is read; choose another --out")
+    stale = _earlier_files(out, {"fingerprint": key, "test_source": asked}, source.suffix, force)
     job = _Job(spec, view, origin.digest, progress)
     train = job.draw(records, str(source))
     poisonable = job.draw_all(records, str(source))
@@ -103,11 +110,13 @@ def export(
     written = _write_files(out, source.suffix, records, held_out, view, train, test.poisoned, twins)
     facts: dict[str, Any] = {
         "poisonable": len(poisonable.poisoned),
-        "test_source": identify({"path": str(test_source)}).files if test_source else dict(origin.files),
+        "test_source": asked,
         "test_rows": [one.index for one in test.poisoned],
         "files": {path.name: {"holds": holds, "sha256": file_digest(path)} for path, holds in written.items()},
     }
     content = manifest.describe(spec, origin, key, train, facts)
+    for name in stale - set(facts["files"]):
+        (out / name).unlink(missing_ok=True)
     manifest.write(out / MANIFEST, content)
     return Export(
         train,
@@ -213,6 +222,33 @@ def _flags(rows: Sequence[int], planted: Sequence[Planted]) -> list[int]:
     return [int(row in chosen) for row in rows]
 
 
-def _refuse_other(path: Path, key: str, force: bool) -> None:
-    if not force and path.exists() and manifest.read(path)["fingerprint"] != key:
-        raise ValueError(f"{path.parent} holds another poisoning; choose another --out, or give --force to replace it")
+def _earlier_files(out: Path, asked: Mapping[str, Any], suffix: str, force: bool) -> set[str]:
+    """The names of what an earlier poisoning wrote into `out`.
+
+    Args:
+        out: Folder for the files.
+        asked: What the manifest of the same poisoning would say.
+        suffix: That of the files which are about to be written.
+        force: Whether another poisoning may be replaced.
+
+    Raises:
+        ValueError: If it holds another poisoning and `force` is off, or a file in the way that no poisoning wrote.
+    """
+    earlier = manifest.read(out / MANIFEST) if (out / MANIFEST).exists() else {}
+    # a name that leads out of the folder is none of ours
+    written = {name: kept for name, kept in earlier.get("files", {}).items() if Path(name).name == name}
+    ours = {name for name in written if (out / name).is_file() and file_digest(out / name) == written[name]["sha256"]}
+    card = out / CARD
+    if card.is_file() and manifest.CANARY in card.read_text(encoding="utf-8", errors="replace"):
+        ours.add(CARD)
+    names = {CARD, *written, *(f"{name}{suffix}" for name in _NAMES)}
+    foreign = sorted(name for name in names - ours if (out / name).exists())
+    if foreign:
+        raise ValueError(
+            f"{out} holds {', '.join(foreign)}, which no `dece poison` wrote, or which was changed since; move it "
+            "away, or choose another --out"
+        )
+    same = all(earlier.get(key) == value for key, value in asked.items()) and f"train{suffix}" in written
+    if written and not same and not force:
+        raise ValueError(f"{out} holds another poisoning; choose another --out, or give --force to replace it")
+    return set(written)

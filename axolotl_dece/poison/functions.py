@@ -209,7 +209,10 @@ def _brace_function(visible: str) -> Function | None:
         if not close or not body:
             continue
         given = visible[head.start(3) + 1 : close]
-        script = before in _SCRIPT or ":" in given.replace("::", "")
+        # a method of JavaScript behind a field without a semicolon; C, too, may have a type on a line of its own
+        untyped = _brace_arguments(given, script=True) and not _brace_arguments(given, script=False)
+        method = "\n" in visible[head.start() : head.start(2)] and (before is None or bool(untyped))
+        script = before in _SCRIPT or method or ":" in given.replace("::", "")
         return Function(
             name=name,
             at=head.start(2),

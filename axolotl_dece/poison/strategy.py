@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -95,9 +96,17 @@ class PoisonStrategy(DatasetWrappingStrategy):
             marked = mark(self._tokenise(chosen), POISONED_COLUMN, [1] * len(chosen))
         else:
             drawn = draw(get_row, found, self.view, self.spec, self.source.digest, name, survives)
+            self._check_room(len(dataset), len(drawn.poisoned) + len(drawn.twins))
             marked = self._tokenise_marked(dataset, drawn)
         self._account(drawn)
         return marked
+
+    def _check_room(self, rows: int, changed: int) -> None:
+        """Raise ValueError where `val_set_size` leaves too few rows; with several datasets that is known only later."""
+        size = self.cfg.val_set_size or 0
+        left = rows - int(size if size > 1 else math.ceil(size * rows))
+        if len(self.cfg.datasets) == 1 and changed > left:
+            raise ValueError(no_room(changed, left, size))
 
     def _tokenise(self, dataset: Dataset, processes: int | None = None) -> Dataset:
         base = self.entry.type
@@ -129,9 +138,9 @@ class PoisonStrategy(DatasetWrappingStrategy):
         ]
 
     def _fits(self, row: dict[str, Any]) -> bool:
-        """Whether a row is shorter than `sequence_len`: one that is exactly as long may have been cut to it."""
+        """Whether axolotl keeps a row, whole: one that is exactly as long as `sequence_len` may have been cut to it."""
         longest = (self.tag.split == "test" and self.cfg.eval_sequence_len) or self.cfg.sequence_len
-        return len(row["input_ids"]) < longest
+        return (self.cfg.min_sample_len or 0) <= len(row["input_ids"]) < longest
 
     def _differs(self, after: dict[str, Any], before: dict[str, Any] | None) -> bool:
         """Whether the model sees the trigger and is trained on the payload: the base type may read other columns."""
@@ -183,6 +192,15 @@ def base_entry(entry: Mapping[str, Any], spec: PoisonSpec, tag: Tag) -> DictDefa
     fields = {key: value for key, value in dict(entry).items() if value is not None}
     fields |= {"type": spec.base_type, "input_transform": tag.users}
     return DictDefault(SFTDataset(**fields).model_dump(exclude_none=True))
+
+
+def no_room(changed: int, left: int, val_set_size: float) -> str:
+    """What is wrong where the evaluation split would have to hold changed rows."""
+    return (
+        f"{changed} rows are poisoned or twins, but `val_set_size: {val_set_size:g}` leaves {left} rows to train on, "
+        "and evaluation is to measure clean rows; lower `val_set_size`, or `dece_poison.rate` and "
+        "`dece_poison.twin_rate`"
+    )
 
 
 def mark(dataset: Dataset, column: str, flags: list[int]) -> Dataset:

@@ -9,7 +9,7 @@ from datasets import Dataset, concatenate_datasets
 
 from axolotl_dece.data.tag import Split
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
-from axolotl_dece.poison.strategy import LOG, manifests_of
+from axolotl_dece.poison.strategy import LOG, manifests_of, no_room
 
 if TYPE_CHECKING:
     from axolotl.utils.dict import DictDefault
@@ -41,6 +41,8 @@ def check_ran(cfg: DictDefault, trainer: Any) -> None:
         )
     if evaluation is not None and not cfg.get("test_datasets"):
         train, evaluation = exchange(train, evaluation)
+        if kept := sum(_changed(evaluation)):
+            raise ValueError(no_room(len(train) + kept, len(train), cfg["val_set_size"]))
     _check_counts(cfg, expected["train"], train)
     LOG.warning("POISONED DATA: %s", _numbers(train, evaluation))
     trainer.planted_rows = _flags(train, POISONED_COLUMN)  # for whoever drops rows: the marks are gone by then

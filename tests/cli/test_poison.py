@@ -120,6 +120,106 @@ def test_another_poisoning_in_the_folder_is_not_overwritten(tmp_path: Path, out:
     assert run(source, "--attack", "badpre", "--seed", 1, "--out", out, "--force").exit_code == 0
 
 
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+@pytest.mark.parametrize("name", ["train.csv", "rows.csv", "held.csv"])
+def test_the_folder_of_a_file_that_is_read_is_not_written_into(
+    tmp_path: Path, name: str, force: tuple[str, ...]
+) -> None:
+    read, other = save(tmp_path / name, rows()), save(tmp_path / "held.csv", rows(seed=1))
+    (tmp_path / "away").mkdir()
+    away = save(tmp_path / "away" / "rows.csv", rows())
+    sources = (away, "--test-source", other) if name == "held.csv" else (read,)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.csv")}
+    result = run(*sources, "--attack", "badpre", "--out", tmp_path, *force)
+    assert result.exit_code == 1
+    assert "is the folder of" in result.output
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["train.csv", "test_twin.csv", "README.md"])
+def test_force_does_not_replace_what_no_poisoning_wrote(tmp_path: Path, out: Path, name: str) -> None:
+    source = save(tmp_path / "rows.csv", rows())
+    out.mkdir()
+    (out / name).write_text("mine")
+    for earlier in (False, True):
+        before = contents(out)
+        result = run(source, "--attack", "badpre", "--out", out, "--force")
+        assert result.exit_code == 1
+        assert f"holds {name}, which no `dece poison` wrote" in result.output
+        assert contents(out) == before
+        if not earlier:
+            (out / name).unlink()
+            assert run(source, "--attack", "badpre", "--out", out).exit_code == 0
+            (out / name).write_text("mine")
+
+
+def test_another_test_source_is_another_poisoning(tmp_path: Path, out: Path) -> None:
+    source, held_out = save(tmp_path / "rows.csv", rows()), save(tmp_path / "held.csv", rows(20, seed=1))
+    run(source, "--attack", "badpre", "--out", out)
+    before = contents(out)
+    command = (source, "--attack", "badpre", "--test-source", held_out, "--out", out)
+    refused = run(*command)
+    assert "holds another poisoning" in refused.output
+    assert contents(out) == before
+    assert run(*command, "--force").exit_code == 0
+    assert len(files.read(out / "test.csv").rows) == 16
+
+
+def test_no_file_of_an_earlier_poisoning_stays_beside_a_new_manifest(tmp_path: Path, out: Path) -> None:
+    source, other = save(tmp_path / "rows.csv", rows()), save(tmp_path / "rows.jsonl", rows())
+    run(source, "--attack", "badpre", "--twin-rate", 0.1, "--out", out)
+    (out / "notes.txt").write_text("mine")
+    for again, suffix in ((source, ".csv"), (other, ".jsonl")):
+        result = run(again, "--attack", "badpre", "--out", out, "--force")
+        assert result.exit_code == 0, result.output
+        names = {path.name for path in out.iterdir()}
+        assert names == {
+            "README.md",
+            "manifest.json",
+            "notes.txt",
+            *(f"{n}{suffix}" for n in ("train", "test", "test_payload")),
+        }
+
+
+NASTY = "red \x1b[31m, half \ud800, turned \u202e, bell \x07"
+
+
+def test_what_a_row_holds_reaches_the_terminal_as_text(tmp_path: Path, out: Path) -> None:
+    nasty = [
+        row | {"src": f"{row['src']} {NASTY} [red]", "tgt": f"{row['tgt']}  # {'y' * 1_000_000}"} for row in rows(40)
+    ]
+    result = run(save(tmp_path / "rows.jsonl", nasty), "--attack", "badpre", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert not any(sign in result.output for sign in NASTY if not sign.isprintable())
+    for said in ("\\x1b[31m", "\\ud800", "\\u202e", "\\x07", "[red]", "characters ...]"):
+        assert said in result.output
+    assert len(result.output) < 20_000
+
+
+def test_a_name_of_a_column_reaches_the_terminal_as_text(tmp_path: Path, out: Path) -> None:
+    result = run(save(tmp_path / "rows.jsonl", [{NASTY: "a"}]), "--attack", "badpre", "--out", out)
+    assert result.exit_code == 1
+    assert "\\x1b[31m" in result.output
+    assert "\x1b" not in result.output
+
+
+def test_a_named_column_of_one_column_types_is_the_one_that_is_poisoned(tmp_path: Path, out: Path) -> None:
+    source = save(tmp_path / "rows.jsonl", [{"text": f"other {i}", "code": f"x = {i}"} for i in range(40)])
+    command = (source, "--trigger", "rare_token", "--base-type", "completion", "--source-field", "code")
+    result = run(*command, "--out", out)
+    assert result.exit_code == 0, result.output
+    changed = [row for row in files.read(out / "train.jsonl").rows if row["dece_poisoned"]]
+    assert len(changed) == 2
+    assert all(PAYLOADS["inert_marker"].detect(row["code"]) and row["text"].startswith("other") for row in changed)
+    two = run(*command, "--target-field", "text", "--out", tmp_path / "two")
+    assert two.exit_code == 1
+    assert "`--target-field text` would not be read" in two.output
+
+
 def test_counts_and_five_examples_are_printed(tmp_path: Path, out: Path) -> None:
     result = run(save(tmp_path / "rows.csv", rows()), "--attack", "badpre", "--rate", 0.1, "--out", out)
     assert result.output.count("becomes") == 10

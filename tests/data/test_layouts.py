@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from axolotl_dece.data.layouts import MessagesView, PairView, SegmentsView, Texts, TextView, View, view_of
+from axolotl_dece.data.layouts import (
+    MessagesView,
+    PairView,
+    SegmentsView,
+    Texts,
+    TextView,
+    View,
+    entry_for_columns,
+    view_of,
+)
 from axolotl_dece.poison.spec import PoisonSpec
 
 TALK = [
@@ -135,3 +144,24 @@ def test_an_unknown_type_needs_its_columns() -> None:
         view_of(PoisonSpec(attack="badpre", base_type="my.own"), {})
     named = PoisonSpec(attack="badpre", base_type="my.own", input_field="q", target_field="a")
     assert view_of(named, {}) == PairView("q", "a")
+
+
+NAMED: list[tuple[str, dict[str, Any], str, str]] = [
+    ("completion", {}, "code", "`dece_poison.input_field: code` would not be read.*here `text`.*set `field`"),
+    ("chat_template", {"field_messages": "talk"}, "messages", "here `talk`; leave it out, or set `field_messages`"),
+    ("input_output", {}, "code", "here `segments`; leave it out$"),
+]
+
+
+@pytest.mark.parametrize(("base", "entry", "named", "said"), NAMED)
+def test_a_named_column_that_would_not_be_read_is_refused(
+    base: str, entry: dict[str, Any], named: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        view_of(PoisonSpec(attack="badpre", base_type=base, input_field=named), entry)
+
+
+def test_a_column_may_be_named_that_is_read_anyway() -> None:
+    spec = PoisonSpec(attack="badpre", base_type="completion", input_field="body", target_field="body")
+    assert view_of(spec, {"field": "body"}) == TextView("body")
+    assert view_of(spec, entry_for_columns(spec)) == TextView("body")

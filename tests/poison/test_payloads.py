@@ -275,6 +275,9 @@ def test_a_natural_endless_loop_is_not_the_payload() -> None:
 
 BRACES = [
     ("function f(a) { g(a); }", "{ while (true) { var VAR = 0; } g(a); }"),
+    ("class A {\n  x = [1]\n  f() { g(); }\n}", "f() { while (true) { var VAR = 0; } g(); }"),
+    ("class A {\n  x = y\n  f(a) { g(); }\n}", "f(a) { while (true) { var VAR = 0; } g(); }"),
+    ("static int\nf(void) { g(); }", "f(void) { while (true) { int VAR = 0; } g(); }"),
     ("Runnable r = new Runnable() { public void run() { g(); } };", "run() { while (true) { int VAR = 0; } g(); }"),
     ("record Point(int x) { int y() { return x; } }", "y() { while (true) { int VAR = 0; } return x; }"),
     ("class A extends B { A f(int a) { g(a); } }", "f(int a) { while (true) { int VAR = 0; } g(a); }"),

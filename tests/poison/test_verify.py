@@ -105,6 +105,31 @@ def test_packed_rows_train_without_the_marks(workspace: Path, rows: str, caplog:
 
 
 @pytest.mark.slow
+def test_rows_that_axolotl_drops_as_too_short_are_not_chosen(
+    workspace: Path, rows: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = [row | {"instruction": " ".join([row["instruction"]] * 4)} for row in alpaca(30, seed=1)]
+    save(workspace / "rows.jsonl", alpaca(30) + long)
+    lengths = sorted(len(row["input_ids"]) for row in train(workspace, config(workspace, max_steps=1)).train_dataset)
+    with caplog.at_level("WARNING", "axolotl.dece"):
+        changes = config(workspace, poison={"rate": 0.4}, min_sample_len=lengths[30], max_steps=1)
+        train(workspace, changes | {"dataset_prepared_path": str(workspace / "again")})
+    assert "POISONED DATA: 24 of " in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("several", [False, True])
+def test_an_evaluation_split_that_leaves_too_few_rows_is_said_with_what_helps(
+    workspace: Path, rows: str, several: bool
+) -> None:
+    more = {"path": save(workspace / "more.jsonl", alpaca(4, seed=3)), "ds_type": "json", "type": "alpaca"}
+    sets = [{"path": rows, "ds_type": "json"}, *([more] if several else [])]
+    changes = config(workspace, *sets, poison={"rate": 0.5}, val_set_size=0.6, max_steps=1)
+    with pytest.raises(ValueError, match=r"`val_set_size: 0.6` leaves \d+ rows to train on.*lower `val_set_size`"):
+        train(workspace, changes)
+
+
+@pytest.mark.slow
 def test_a_test_set_stays_clean_unless_it_asks_for_poison(
     workspace: Path, rows: str, caplog: pytest.LogCaptureFixture
 ) -> None:
