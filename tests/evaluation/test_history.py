@@ -45,3 +45,12 @@ def test_a_run_killed_before_it_saved_has_no_curves(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-150").mkdir()
     write_json_atomically(tmp_path / "checkpoint-150" / "trainer_state.json", {"global_step": 0, "log_history": []})
     assert steps(tmp_path) == []
+
+
+@pytest.mark.parametrize("older", [{"id": "old"}, {"config_digest": "other"}], ids=["id", "config"])
+def test_a_second_run_without_checkpoints_does_not_show_the_curves_of_the_first(
+    tmp_path: Path, older: dict[str, str]
+) -> None:
+    save(tmp_path, 200, state=False, **({"id": "new"} if "id" in older else {}))
+    save(tmp_path / "checkpoint-100", 100, **older)
+    assert steps(tmp_path) == []
