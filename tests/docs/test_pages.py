@@ -62,9 +62,9 @@ def test_every_config_in_a_document_uses_known_keys_and_has_no_problem(block: Bl
 
     config = yaml.safe_load(block.body)
     assert isinstance(config, dict)
-    known = set(AxolotlInputConfig.model_fields)
-    assert set(config) - known - set(DeceKeys.model_fields) == set()
-    assert find_problems({"loss": "dece"} | config, known) == []
+    fields = AxolotlInputConfig.model_fields
+    assert set(config) - set(fields) - set(DeceKeys.model_fields) == set()
+    assert find_problems({"loss": "dece"} | config, fields) == []
 
 
 def test_the_config_of_the_readme_is_accepted_by_axolotl() -> None:
