@@ -16,7 +16,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all-code benchmark check docs release format clean chosen
+.PHONY: demo test smoke test-all-code benchmark check docs release format clean chosen
 
 demo: $(READY) chosen
 	$(BIN)/python -m examples.demo
@@ -24,6 +24,12 @@ demo: $(READY) chosen
 # A process per core, a file to each: most tests are single-threaded.
 test: $(READY) chosen
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# What trains and what is refused, for a second axolotl beside the one of `make test`:
+# make smoke PYTHON=python3.11 VENV=.venv-3.11
+smoke: $(READY) chosen
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load tests/test_versions.py tests/test_off.py \
+		tests/test_training.py tests/cli/test_check.py tests/cli/test_check_shared.py
 
 # Payloads and triggers on every function of the standard library and of the JavaScript and C on this machine.
 test-all-code: $(READY)

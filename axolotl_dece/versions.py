@@ -36,6 +36,9 @@ MEAN_PER_MICRO_BATCH = Difference(
     "axolotl's own cross-entropy averages each micro-batch by itself, so that its gradient depends on how a batch is "
     "split; later versions divide by the target tokens of the step",
 )
+FSDP2_LORA_STARTS_OVER = Difference(
+    "<0.21", "a LoRA run resumed under FSDP2 goes on from a fresh adapter without a word, with and without this plugin"
+)
 
 
 def installed_axolotl() -> str:

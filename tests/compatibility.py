@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from axolotl_dece import versions
 from tests.distributed.cells import CELLS, ENGINES, REFUSED, Cell
 from tests.distributed.test_refused import REFUSED as REFUSED_KEYS
+from tests.ran import OUTCOMES, read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -23,7 +25,23 @@ HEAD = """# What works with what
 
 Generated from the tests by `python -m tests.compatibility`; a test fails when this page is older than they are.
 *tested*: a test of that name passes in `make test`. *refused*: it ends in the error shown. *untested*: nobody looked.
+"""
 
+RELEASES = ("0.19.0", "0.20.0", "0.21.0")
+
+RAN = """## What ran on which axolotl
+
+Outcomes of the tests, as `pytest -p tests.ran` records them file by file in `docs/ran.csv`. *fast* tests look at
+parts, *slow* ones train in one process, *distributed* ones on two ranks, *gpu* ones on a CUDA device.
+"""
+
+DIFFER = """
+What one version does otherwise, each an entry of `axolotl_dece/versions.py`:
+
+| axolotl | what |
+|---|---|"""
+
+GRID = """
 ## Two ranks equal one process
 
 Losses and alphas of four steps and every trained parameter afterwards, to 1e-5 relative in fp32, against a plain
@@ -32,8 +50,8 @@ a twin, trained with each rank's own mean, that the same comparison must reject.
 """
 
 CANNOT = {
-    "LoRA resumed under FSDP2": "axolotl 0.19 goes on from a fresh adapter without a word, with and without this "
-    "plugin; resume a full fine-tune, or use ZeRO",
+    "LoRA resumed under FSDP2": f"axolotl {versions.FSDP2_LORA_STARTS_OVER.versions}: "
+    f"{versions.FSDP2_LORA_STARTS_OVER.reason}; resume a full fine-tune, or use ZeRO",
     "`attn_implementation: flex_attention` on CPU": "`FlexAttention does not support backward on CPU`",
     "`fp16: true`, or no `bf16` key, on CPU": "`expected m1 and m2 to have the same dtype`; set `bf16: false`",
     "`accelerate launch --cpu --num_processes 2`": "starts one process, silently; use torchrun or `--multi_gpu`",
@@ -41,9 +59,10 @@ CANNOT = {
     "prepared data cut short by a kill": "`FileNotFoundError` that names the folder; delete it",
 }
 UNTESTED = {
+    "Python 3.13": "axolotl 0.20 and 0.21 do not install on it: they pin zstandard 0.22.0, which has no wheel for it",
     "NCCL and real GPUs over several ranks": "the ranks of the tests are CPU processes over gloo",
     "bf16 and fp16 under DeepSpeed and FSDP2": "the matrix is fp32, where 1e-5 means something",
-    "FSDP1": "deprecated by axolotl",
+    "FSDP1": "deprecated by axolotl, and gone from 0.20 on",
     "QLoRA under ZeRO-3 or FSDP2": "compared in one process only",
     "several nodes": "the launcher is the same, see [scaling.md](scaling.md)",
     "router losses under ZeRO and FSDP2": "the model's own forward adds them; compared under DDP",
@@ -74,7 +93,43 @@ def collect() -> list[Any]:
 def render() -> str:
     """The whole page."""
     items = collect()
-    return "\n".join([HEAD, *_matrix(items), *_others(items), *_lists()]) + "\n"
+    return (
+        "\n".join([HEAD, RAN, *_ran(), DIFFER, *_differences(), GRID, *_matrix(items), *_others(items), *_lists()])
+        + "\n"
+    )
+
+
+def _ran() -> Iterator[str]:
+    rows = read_rows()
+    found = {(row["axolotl"], row["python"]) for row in rows}
+    environments = sorted(found | {(release, "-") for release in RELEASES if release not in dict(found)})
+    yield "| tests | " + " | ".join(f"axolotl {axolotl}, Python {python}" for axolotl, python in environments) + " |"
+    yield "|---" * (len(environments) + 1) + "|"
+    for fact in ("torch", "transformers", "date"):
+        yield f"| {fact} | " + " | ".join(_each(rows, e, fact) for e in environments) + " |"
+    for kind in ("fast", "slow", "distributed", "gpu"):
+        of_kind = [row for row in rows if row["kind"] == kind]
+        yield f"| {kind} | " + " | ".join(_outcomes(of_kind, e) for e in environments) + " |"
+
+
+def _each(rows: list[dict[str, str]], environment: tuple[str, str], fact: str) -> str:
+    return ", ".join(sorted({row[fact] for row in rows if (row["axolotl"], row["python"]) == environment}))
+
+
+def _outcomes(rows: list[dict[str, str]], environment: tuple[str, str]) -> str:
+    here = [row for row in rows if (row["axolotl"], row["python"]) == environment]
+    if not here:
+        return "not run"
+    counts = {name: sum(int(row[name]) for row in here) for name in OUTCOMES}
+    said = [f"{count} {name}" for name, count in counts.items() if count]
+    missing = len({row["file"] for row in rows} - {row["file"] for row in here})
+    return ", ".join([*said, *([f"{missing} {'file' if missing == 1 else 'files'} not run"] if missing else [])])
+
+
+def _differences() -> Iterator[str]:
+    for entry in vars(versions).values():
+        if isinstance(entry, versions.Difference):
+            yield f"| {entry.versions} | {entry.reason} |"
 
 
 def _matrix(items: list[Any]) -> Iterator[str]:
@@ -120,7 +175,7 @@ def _law(name: str, variants: list[Any]) -> Iterator[str]:
     passing = [_parameters(item) for item in variants if item not in fails]
     yield f"| {law} | {'; '.join(filter(None, passing))} | tested |"
     for item, mark in fails.items():
-        yield f"| {law} | {_parameters(item)} | not possible: {mark.kwargs['reason']} |"
+        yield f"| {law} | {_parameters(item)} | tested, except on {mark.kwargs['reason']} |"
 
 
 def _parameters(item: Any) -> str:

@@ -246,7 +246,7 @@ def view_of(spec: Fields, entry: Mapping[str, Any]) -> View:
     return PairView(input_field, target_field)
 
 
-def entry_for_columns(spec: PoisonSpec) -> dict[str, str]:
+def entry_for_columns(spec: Fields) -> dict[str, str]:
     """The dataset entry under which the columns that `spec` names are the ones its base type reads."""
     kind = spec.base_type.split(":")[0] if isinstance(spec.base_type, str) else ""
     key, named = _ONE_COLUMN.get(kind), spec.input_field or spec.target_field
@@ -265,7 +265,7 @@ def _one_column(kind: str, entry: Mapping[str, Any]) -> View:
     return TextView(entry.get("field") or "text") if kind == "completion" else SegmentsView()
 
 
-def _check_named(view: View, spec: PoisonSpec, key: str | None) -> View:
+def _check_named(view: View, spec: Fields, key: str | None) -> View:
     """The view; ValueError where `spec` names a column that it does not read."""
     (column,) = view.columns
     wrong = [

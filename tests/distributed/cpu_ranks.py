@@ -28,6 +28,8 @@ def enter(engine: str, rank: int, port: int, world_size: int = 2) -> None:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
+    # axolotl asks whether the ranks' GPUs see each other; a CUDA build of torch raises where there is no GPU
+    torch.cuda.can_device_access_peer = lambda *_: True
     torch.set_num_threads(1)
     prepare(engine)
 

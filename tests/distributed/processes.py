@@ -44,7 +44,7 @@ def _logged(log: Path, function: Callable[..., Any], *args: Any) -> None:
 
 
 def join(processes: list[ForkServerProcess], logs: list[Path], timeout: float) -> None:
-    """Wait for all; raise AssertionError with the logs when one fails or the time is up, and leave none behind."""
+    """Wait for all; raise RuntimeError with the logs when one fails or the time is up, and leave none behind."""
     deadline = time.monotonic() + timeout
     while any(p.is_alive() for p in processes) and time.monotonic() < deadline:
         if any(p.exitcode for p in processes):
@@ -56,7 +56,7 @@ def join(processes: list[ForkServerProcess], logs: list[Path], timeout: float) -
         process.join()
     if any(code != 0 for code in codes):
         told = "\n".join(f"--- {log.name}\n{log.read_text(errors='replace')[-4000:]}" for log in logs if log.exists())
-        raise AssertionError(f"exit codes {codes} after at most {timeout:.0f} s\n{told}")
+        raise RuntimeError(f"exit codes {codes} after at most {timeout:.0f} s\n{told}")
 
 
 def free_port() -> int:
