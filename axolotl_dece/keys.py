@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Mapping
 from importlib import import_module
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from axolotl_dece.conflicts import Fields, as_seen, find_conflicts
 from axolotl_dece.loss.names import LOSSES, LossName
@@ -23,21 +23,18 @@ _BASELINES = tuple(name for name in LOSSES if name not in ("ce", "dece"))
 _NEEDS_ALPHA = "trusted rows train with alpha = 1, and it has no alpha"
 
 
-def _block(model: str) -> BeforeValidator:
-    """Check a block of keys with a feature's own model, which is imported when the block is there.
+BLOCKS = {
+    "dece_poison": "axolotl_dece.poison.spec:PoisonSpec",
+    "dece_monitor": "axolotl_dece.evaluation.monitor_spec:MonitorSpec",
+}
+"""Keys that hold a block, and the feature's own model of it, which is imported when the block is there."""
 
-    Args:
-        model: "module:class"; its errors come out with their keys below the block's.
-    """
 
-    def check(value: Any) -> Any:
-        if value is None:
-            return None
-        module, _, name = model.partition(":")
-        checked: BaseModel = getattr(import_module(module), name).model_validate(value)
-        return checked.model_dump(exclude_none=True)
-
-    return BeforeValidator(check)
+def model_of(block: str) -> type[BaseModel]:
+    """The model of one of `BLOCKS`."""
+    module, _, name = BLOCKS[block].partition(":")
+    model: type[BaseModel] = getattr(import_module(module), name)
+    return model
 
 
 class DeceKeys(BaseModel):
@@ -136,11 +133,11 @@ class DeceKeys(BaseModel):
         description="Compute the loss inside the LM head, so that the logits are never in memory as a whole. `auto`: "
         "wherever it is proven equal, and the log says why not elsewhere; `true`: refuse to train without it.",
     )
-    dece_poison: Annotated[dict[str, Any] | None, _block("axolotl_dece.poison.spec:PoisonSpec")] = Field(
+    dece_poison: dict[str, Any] | None = Field(
         default=None,
         description="Plant a known backdoor in the datasets with `type: axolotl_dece.poison`; see docs/poisoning.md.",
     )
-    dece_monitor: Annotated[dict[str, Any] | None, _block("axolotl_dece.evaluation.monitor_spec:MonitorSpec")] = Field(
+    dece_monitor: dict[str, Any] | None = Field(
         default=None,
         description="Watch attack success, clean accuracy and the twin while training; see docs/evaluation.md.",
     )
@@ -155,6 +152,14 @@ class DeceKeys(BaseModel):
         description="File of decisions about rows, as `axolotl dece audit` writes it: dropped rows leave the training "
         "set, trusted ones train with alpha = 1.",
     )
+
+    @field_validator(*BLOCKS, mode="before")
+    @classmethod
+    def check_block(cls, value: Any, info: ValidationInfo) -> Any:
+        """A block as its own model leaves it; its errors come out with their keys below the block's."""
+        if value is None:
+            return None
+        return model_of(str(info.field_name)).model_validate(value).model_dump(exclude_none=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from axolotl_dece.conflicts import CONFLICTS
-from axolotl_dece.keys import DeceKeys
+from axolotl_dece.keys import BLOCKS, DeceKeys, model_of
 
 PAGE = Path(__file__).with_name("configuration.md")
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
@@ -23,8 +23,6 @@ def _type_of(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join(_type_of(part) for part in get_args(annotation) if part is not type(None))
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "block, see below"
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
@@ -37,7 +35,8 @@ def _range_of(field: FieldInfo) -> str:
 
 def _row(name: str, field: FieldInfo) -> str:
     default = "required" if field.is_required() else _say(field.default)
-    return f"| `{name}` | {_type_of(field.annotation)} | {_range_of(field)} | {default} | {field.description} |"
+    kind = "block, see below" if name in BLOCKS else _type_of(field.annotation)
+    return f"| `{name}` | {kind} | {_range_of(field)} | {default} | {field.description} |"
 
 
 def _say(value: Any) -> str:
@@ -52,12 +51,7 @@ def _table(model: type[BaseModel]) -> list[str]:
 
 
 def _blocks() -> list[str]:
-    lines = []
-    for name, field in DeceKeys.model_fields.items():
-        for part in get_args(field.annotation):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                lines += [f"## The block `{name}`", "", *_table(part), ""]
-    return lines
+    return [line for name in BLOCKS for line in (f"## The block `{name}`", "", *_table(model_of(name)), "")]
 
 
 def build() -> str:
