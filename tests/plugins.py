@@ -72,7 +72,7 @@ class OwnTrainer(BasePlugin):
 class SwitchedOnArgs(BaseModel):
     """Brings a loss by the default of a key, which stands in nobody's config."""
 
-    use_dft: bool = True
+    cut_cross_entropy: bool = True
 
 
 class SwitchedOn(BasePlugin):

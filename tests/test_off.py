@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from accelerate import Accelerator
+from axolotl.integrations.base import PluginManager
 from axolotl.utils.config import prepare_plugins, validate_config
 from axolotl.utils.dict import DictDefault
 from axolotl.utils.schemas.config import AxolotlInputConfig
@@ -60,7 +61,10 @@ REFUSED_BEFORE_LOADING = {
         {"torch_compile": True, "torch_compile_regional": True},
         "`torch_compile_regional: True` conflicts",
     ),
-    "a plugin's default under another name": ({"plugins": [OURS, "tests.plugins.SwitchedOn"]}, "`use_dft: True`"),
+    "a plugin's default under another name": (
+        {"plugins": [OURS, "tests.plugins.SwitchedOn"]},
+        "`cut_cross_entropy: True` conflicts",
+    ),
     "no end": ({"num_epochs": float("inf")}, "`num_epochs: inf` is not a number"),
     "tensor parallel": ({"tensor_parallel_size": 2}, "`tensor_parallel_size: 2` conflicts"),
     "epoch schedule on a stream": (
@@ -93,6 +97,7 @@ def test_a_key_that_is_no_text_is_refused_before_axolotl_stumbles_over_it(worksp
 
 @pytest.mark.parametrize("changes", [{"use_eaft": "false"}, {"context_parallel_size": "1"}, {"rl": None}], ids=str)
 def test_what_axolotl_reads_as_off_is_not_refused(workspace: Path, changes: dict[str, Any]) -> None:
+    PluginManager.get_instance().plugins.clear()
     cfg = DictDefault(base_config(workspace, **changes))
     prepare_plugins(cfg)
     assert validate_config(cfg).loss == "dece"

@@ -117,7 +117,7 @@ LIGER = "axolotl.integrations.liger.LigerPlugin"
         ({"trainer_cls": "trl.SFTTrainer"}, "computes its own loss"),
         ({"plugins": [OURS, "tests.plugins.OwnTrainer"]}, "the trainer is tests.plugins._OwnLossTrainer"),
         ({"plugins": [OURS, "diffusion.DiffusionPlugin"]}, "`diffusion.DiffusionPlugin` conflicts"),
-        ({"plugins": [OURS, "tests.plugins.SwitchedOn"]}, "`use_dft: True` conflicts"),
+        ({"plugins": [OURS, "tests.plugins.SwitchedOn"]}, "`cut_cross_entropy: True` conflicts"),
         ({"plugins": [OURS, "axolotl_dece.plugin.DecePlugin"]}, "keep one of them"),
         ({"plugins": [OURS, 5]}, "plugin `5` cannot be loaded"),
         ({"plugins": {"a": 1}}, "must be a list"),
@@ -154,7 +154,7 @@ def test_a_key_that_is_no_text_is_said(workspace: Path, key: str) -> None:
     [
         {"num_epochs": "3", "micro_batch_size": "2", "sequence_len": "128", "learning_rate": "1e-4"},
         {"num_epochs": "2.5", "micro_batch_size": 2.0},
-        {"use_eaft": "false", "context_parallel_size": "1"},
+        {"use_eaft": "false"},
         {"plugins": ["axolotl_dece.plugin.DecePlugin"]},
         {"plugins": [OURS, LIGER], "liger_rms_norm": False, "liger_use_token_scaling": None},
         {"num_epochs": 0},
