@@ -28,11 +28,6 @@ def read_curves(run: Path) -> list[dict[str, float]]:
     return [entry for entry in curves if len(entry) > 1]
 
 
-def last_alpha(curves: list[dict[str, float]]) -> float | None:
-    """The last alpha that was logged, or None."""
-    return next((entry["dece/alpha"] for entry in reversed(curves) if "dece/alpha" in entry), None)
-
-
 def last_state(run: Path) -> dict[str, Any]:
     """The trainer's last state of the run in the folder `run`; empty where there is none.
 
