@@ -7,8 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-_SAID_WHOLE = ("value_error", "extra_forbidden", "missing")
-
 
 def say_errors(error: ValidationError, prefix: Iterable[str] = ()) -> Iterator[str]:
     """A sentence for every error.
@@ -25,8 +23,13 @@ def say_error(detail: Any, prefix: Iterable[str] = ()) -> str:
     """A sentence for one entry of `ValidationError.errors()`."""
     key, value = ".".join([*prefix, *(str(part) for part in detail["loc"])]), detail["input"]
     message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] in _SAID_WHOLE:
-        return message if not key or f"`{key}" in message else f"`{key}`: {message}"
+    if detail["type"] == "value_error":
+        # a check of ours, which may have named the key itself
+        return message if not key or "`" in message else f"`{key}`: {message}"
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key `{key}`; remove it, or look for its spelling in the documentation"
+    if detail["type"] == "missing":
+        return f"`{key}` is missing"
     text = f"`{key}: {value!r}` must be {message.removeprefix('Input should be ')}"
     literals = str(detail.get("ctx", {}).get("expected", ""))
     if isinstance(value, str) and f"'{value.lower()}'" in literals:
