@@ -30,7 +30,7 @@ class DecePlugin(BasePlugin):
     """`plugins: [axolotl_dece.DecePlugin]` with `loss: dece` (or `ce`, or a rival, through the same path)."""
 
     _features: list[Feature]
-    _datasets: list[dict[str, Any]]
+    _datasets: list[dict[str, Any]] | None = None
 
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it, and import the features that its keys ask for."""
@@ -72,7 +72,9 @@ class DecePlugin(BasePlugin):
             for sentence in feature.attach(run):
                 LOG.info("DeCE: %s", sentence)
         # last, because its file in a checkpoint says that everything else is there
-        trainer.add_callback(RunRecorder(run, self._datasets))
+        # a program of its own may have made the trainer without asking for the rows
+        datasets = describe_datasets(cfg) if self._datasets is None else self._datasets
+        trainer.add_callback(RunRecorder(run, datasets))
         LOG.info(banner(cfg))
         LOG.info("DeCE: %s", use_fused_head(objective, cfg.dece_fused_head or False, sharding(trainer)))
         for warning in find_warnings(cfg, cfg.num_epochs):
