@@ -129,7 +129,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"reward_model": True}, "supervised rows only"),
     ({"hub_model_id": "me/model"}, "`hub_model_id: me/model` would publish"),
     ({"push_dataset_to_hub": "me/data"}, "`push_dataset_to_hub: me/data` would publish"),
-    ({"dece_poison": {"attack": "badpre", "rate": 2}}, "`dece_poison.rate: 2`: Input should be less than"),
+    ({"dece_poison": {"attack": "badpre", "rate": 2}}, "`dece_poison.rate: 2` must be less than or equal to 1"),
     ({"dece_poison": {"attack": "badpree"}}, "did you mean `badpre`"),
     ({"dece_poison": "badpre"}, "must be a block of keys"),
     ({"dece_poison": {}}, "needs `attack`"),
