@@ -101,3 +101,12 @@ def test_the_colon_form_is_read_where_the_entry_says_so() -> None:
     finally:
         del sys.modules[module.__name__]
     assert reads == versions.COLON_FORM.is_here
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_a_fresh_environment_is_told_to_stay_in_the_tested_range(page: str) -> None:
+    text = (ROOT / page).read_text()
+    _, newest = versions.TESTED.split(",")
+    assert f"    pip install axolotl-dece 'axolotl{newest}'" in text
+    assert f"    uv pip install axolotl-dece 'axolotl{newest}'" in text
+    assert "    pip install axolotl-dece\n" in text or "    pip install axolotl-dece  " in text
