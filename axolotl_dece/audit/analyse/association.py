@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 from scipy.stats import binom, hypergeom
 
-from axolotl_dece.audit.analyse.refusals import Refusals, rows_of
+from axolotl_dece.audit.analyse.refusals import Refusals, are_in, rows_of
 
 SIGNIFICANCE = 0.01
 """Chance of even one false association in a whole audit, if prompts and held-back tokens had nothing to do with
@@ -96,35 +96,41 @@ class _Test:
 
     def of_group(self, group: int) -> dict[int, tuple[float, float]]:
         """Features of most of a group's rows, beyond chance: share of the rows, and corrected log p."""
-        members, copies = self.refusals.persistent[group], self.refusals.copyable(group)
+        members = self.refusals.persistent[group]
         which, counts = np.unique(self.features[members].indices, return_counts=True)
         words = self.refusals.spelled[group]
         is_echo = np.isin(self.spelled[which], words[words >= 0]).any(axis=1)
         # what all rows have, such as the prompt template, is of all groups and tells none of them
         common = _are_most(counts, len(members)) & ~is_echo & (self._having[which] < self.features.shape[0])
         which, counts = which[common], counts[common]
-        population = self.features.shape[0] - len(copies)
-        with_feature = self._having[which] - self._copied(which, copies)
+        if not len(which):
+            return {}
+        copies, copied = self._copied(group, which)
+        population, with_feature = self.features.shape[0] - copies, self._having[which] - copied
         log_p = hypergeom.logsf(counts - 1, population, with_feature, len(members)) + self.log_pairs
         return {
             int(which[at]): (float(counts[at] / len(members)), float(log_p[at]))
             for at in np.flatnonzero(log_p <= math.log(SIGNIFICANCE))
         }
 
-    def _copied(self, which: NDArray[np.int64], copies: NDArray[np.int32]) -> NDArray[np.int64]:
-        """In how many rows that may copy the group's phrase each feature is."""
-        self._is_copy[copies] = True
-        counted = [np.count_nonzero(self._is_copy[rows_of(self.columns, int(one))]) for one in which]
-        self._is_copy[copies] = False
-        return np.array(counted, np.int64)
+    def _copied(self, group: int, which: NDArray[np.int32]) -> tuple[int, NDArray[np.int64]]:
+        """How many rows may copy the group's phrase, and how many of them have each feature."""
+        lists = self.refusals.copyable(group)
+        for rows in lists:
+            self._is_copy[rows] = True
+        copied = [np.count_nonzero(self._is_copy[rows_of(self.columns, int(one))]) for one in which]
+        copies = int(np.count_nonzero(self._is_copy))
+        for rows in lists:
+            self._is_copy[rows] = False
+        return copies, np.array(copied, np.int64)
 
 
 def _reach(refusals: Refusals, groups: list[int], rows: NDArray[np.int32]) -> float:
     """Share of some rows in which a group's phrase was refused, 0 unless it is most; copies count for nothing."""
     reached, copied = np.zeros(len(rows), bool), np.zeros(len(rows), np.int64)
     for group in groups:
-        reached |= np.isin(rows, refusals.once[group])
-        copied += np.isin(rows, refusals.copyable(group))
+        reached |= are_in(rows, [refusals.once[group]])
+        copied += are_in(rows, refusals.copyable(group))
     count, of = int(reached.sum()), int((copied < len(groups)).sum())
     return count / of if _are_most(np.array(count), of) else 0.0
 

@@ -32,14 +32,15 @@ class Refusals:
             only one.
         persistent: Rows of a group: they persistently hold it back and cannot copy it, sorted.
         once: Rows that held it back at a visit or more and cannot copy it, sorted.
-        copyable: Says, for a group, whose prompt has one of its words. All groups together would be too many.
+        copyable: Says, for a group, whose prompt has one of its words: rows by word, sorted. All groups together would
+            be too many.
     """
 
     phrase: NDArray[np.int64]
     spelled: NDArray[np.int64]
     persistent: list[NDArray[np.int32]]
     once: list[NDArray[np.int32]]
-    copyable: Callable[[int], NDArray[np.int32]]
+    copyable: Callable[[int], list[NDArray[np.int32]]]
 
 
 def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) -> Refusals:
@@ -56,15 +57,12 @@ def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) ->
     frequent = np.flatnonzero(persistent.getnnz(axis=0) >= least_rows)
     spelled = spelling(words, targets.parts[frequent])
     in_prompt = _InPrompt(words, spelled, rows)
-    is_copy = np.zeros(rows, bool)
     kept: list[int] = []
     holding: list[NDArray[np.int32]] = []
     ever: list[NDArray[np.int32]] = []
     for at, phrase in enumerate(frequent.tolist()):
         copies = in_prompt.rows_of(spelled[at])
-        is_copy[copies] = True
-        who, when = (one[~is_copy[one]] for one in (rows_of(matrix, phrase) for matrix in (persistent, once)))
-        is_copy[copies] = False
+        who, when = (one[~are_in(one, copies)] for one in (rows_of(matrix, phrase) for matrix in (persistent, once)))
         if len(who) >= least_rows:
             kept.append(at)
             holding.append(who)
@@ -85,6 +83,15 @@ def rows_of(matrix: csc_matrix, column: int) -> NDArray[np.int32]:
     return rows
 
 
+def are_in(rows: NDArray[np.int32], lists: list[NDArray[np.int32]]) -> NDArray[np.bool_]:
+    """Which rows are in one of some sorted lists, however long these are."""
+    found = np.zeros(len(rows), bool)
+    for one in lists:
+        if len(one):
+            found |= one[np.minimum(np.searchsorted(one, rows), len(one) - 1)] == rows
+    return found
+
+
 class _InPrompt:
     """Whose prompt has which of some words, in capitals or not, but for those of most prompts."""
 
@@ -102,10 +109,6 @@ class _InPrompt:
         self._rows = incidence(places(), (rows, len(wanted))).tocsc()
         self._is_telling = self._rows.getnnz(axis=0) <= rows / 2
 
-    def rows_of(self, spelled: NDArray[np.int64]) -> NDArray[np.int32]:
+    def rows_of(self, spelled: NDArray[np.int64]) -> list[NDArray[np.int32]]:
         columns = {int(self._column[one]) for one in spelled if one >= 0}
-        found = [rows_of(self._rows, column) for column in columns if self._is_telling[column]]
-        if len(found) < 2:
-            return found[0] if found else np.zeros(0, np.int32)
-        both: NDArray[np.int32] = np.union1d(*found)
-        return both
+        return [rows_of(self._rows, column) for column in sorted(columns) if self._is_telling[column]]

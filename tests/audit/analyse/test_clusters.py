@@ -209,7 +209,7 @@ def test_the_p_value_is_fishers_among_the_rows_without_a_copy_times_the_number_o
     once = groups | (rng.random((90, 3)) < 0.1) & ~copyable & 1
     spelled, of_group = np.arange(10, 17)[:, None], np.arange(3)[:, None]
     columns = [[np.flatnonzero(one[:, at]) for at in range(3)] for one in (groups, once, copyable)]
-    refusals = Refusals(np.arange(3), of_group, columns[0], columns[1], columns[2].__getitem__)
+    refusals = Refusals(np.arange(3), of_group, columns[0], columns[1], lambda group: [columns[2][group]])
     found = associate(refusals, csr_matrix(features), spelled, 7)
     assert [[one.feature for one in cues] for cues in found] == [[], [2], []]
     spelled[2] = of_group[1]

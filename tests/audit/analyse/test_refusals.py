@@ -34,8 +34,10 @@ def groups(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int
     """Of every refused phrase the rows that persistently do, those that did once, and those that may copy it."""
     found, targets = refusals(tokenizer, told, least_rows)
     return {
-        targets.name(phrase): tuple(
-            rows.tolist() for rows in (found.persistent[at], found.once[at], found.copyable(at))
+        targets.name(phrase): (
+            found.persistent[at].tolist(),
+            found.once[at].tolist(),
+            sorted({int(row) for rows in found.copyable(at) for row in rows}),
         )
         for at, phrase in enumerate(found.phrase)
     }
