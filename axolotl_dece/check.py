@@ -16,7 +16,8 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from axolotl_dece import versions
-from axolotl_dece.keys import PLUGIN, alpha_schedule, find_problems, find_warnings
+from axolotl_dece.key_problems import find_problems, find_warnings
+from axolotl_dece.keys import PLUGIN, alpha_schedule
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.schedule import Progress
 

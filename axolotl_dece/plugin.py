@@ -13,7 +13,8 @@ from transformers import Trainer
 from axolotl_dece import versions
 from axolotl_dece.data.names import describe_datasets
 from axolotl_dece.features import Feature, Run, features_of
-from axolotl_dece.keys import alpha_schedule, find_odd_keys, find_warnings, say_problems
+from axolotl_dece.key_problems import find_odd_keys, find_warnings, say_problems
+from axolotl_dece.keys import alpha_schedule
 from axolotl_dece.loss.criterion import criterion_of
 from axolotl_dece.loss.fused_policy import use_fused_head
 from axolotl_dece.loss.names import LOSSES, say_loss
@@ -44,7 +45,7 @@ class DecePlugin(BasePlugin):
 
     def get_input_args(self) -> str:
         """The model that axolotl merges into its config schema."""
-        return "axolotl_dece.keys.DeceArgs"
+        return "axolotl_dece.key_problems.DeceArgs"
 
     def load_datasets(self, cfg: DictDefault, preprocess: bool = False) -> None:
         """Identify what will be read, on every rank alike, so that none waits for it later; axolotl loads the rows."""

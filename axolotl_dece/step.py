@@ -1,6 +1,7 @@
 """Between the trainer and the objective: progress becomes alpha, counts become the normaliser, sums become curves.
 
-`StepKeeper` is also the tripwire: it stops the run when the loss that trained a step was not ours.
+`StepKeeper` is also the tripwire: it stops the run when the loss that trained a step was not ours
+(`step_checks.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from axolotl_dece.loss.criterion import Criterion
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.objective import Objective, StepTotals
 from axolotl_dece.schedule import AlphaSchedule, Progress
+from axolotl_dece.step_checks import check_calls, check_finite, check_tokens
 
 
 class StepKeeper(TrainerCallback):
@@ -104,8 +106,8 @@ class StepKeeper(TrainerCallback):
         """The only wait for the device in a step: check what was summed, before the weights take it up."""
         totals = self.objective.take_totals()
         step = state.global_step + 1
-        self._check_calls(step)
-        self._check_tokens(step, totals)
+        check_calls(step, self.objective.calls, self._expected_calls)
+        check_tokens(step, totals, float(self._expected_tokens))
         check_finite(step, totals)
         self._reset_counts()
         self._since_log += totals
@@ -122,24 +124,6 @@ class StepKeeper(TrainerCallback):
         """The same where logging follows epochs."""
         if control.should_log:
             self._store_metrics()
-
-    def _check_calls(self, step: int) -> None:
-        if self.objective.calls == self._expected_calls:
-            return
-        raise RuntimeError(
-            f"step {step}: the loss of axolotl-dece was called {self.objective.calls} times for "
-            f"{self._expected_calls} micro-batches, so something else trained this model. Look for a plugin or key "
-            "that replaces the loss or the model's forward; `axolotl dece check` lists the known ones."
-        )
-
-    def _check_tokens(self, step: int, totals: StepTotals) -> None:
-        expected = float(self._expected_tokens)
-        if totals.tokens == expected:
-            return
-        raise RuntimeError(
-            f"step {step}: the batches hold {expected:.0f} target tokens, but the loss saw {totals.tokens:.0f}; "
-            "something between them adds, cuts or shifts labels, and the loss would be normalised by the wrong number."
-        )
 
     def _reset_counts(self) -> None:
         self.objective.calls = 0
@@ -164,16 +148,6 @@ def count_targets(batch: dict[str, Any]) -> torch.Tensor:
     if "shift_labels" in batch:
         return (batch["shift_labels"] != IGNORE_INDEX).sum()
     return (batch["labels"][..., 1:] != IGNORE_INDEX).sum()
-
-
-def check_finite(step: int, totals: StepTotals) -> None:
-    """Raise where the trainer would log 0.0 and go on: FloatingPointError with the step."""
-    for name, value in (("loss", totals.loss), ("cross-entropy", totals.ce)):
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"step {step}: the {name} is {value}. Lower `learning_rate`, use `bf16` instead of `fp16`, or look "
-                "for broken rows; the weights of this step were not saved."
-            )
 
 
 def steps_per_epoch(train_dataloader: Any, args: TrainingArguments) -> int | None:

@@ -9,7 +9,8 @@ import torch
 
 from axolotl_dece.loss.objective import StepTotals
 from axolotl_dece.schedule import AlphaSchedule
-from axolotl_dece.step import StepKeeper, check_finite, count_targets, steps_per_epoch
+from axolotl_dece.step import StepKeeper, count_targets, steps_per_epoch
+from axolotl_dece.step_checks import check_finite
 from tests.steps import ALPHA, expected_ce, make_keeper, make_model, make_rows, run_step
 
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.experiment.cell import Cell, folder_name
 from axolotl_dece.experiment.task import Task, find_task
-from axolotl_dece.keys import DeceKeys, find_problems
+from axolotl_dece.key_problems import find_problems
+from axolotl_dece.keys import DeceKeys
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.read_config import parse_config

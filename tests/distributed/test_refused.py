@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from axolotl_dece.keys import find_problems
+from axolotl_dece.key_problems import find_problems
 from tests.tiny import base_config
 
 REFUSED = {

@@ -16,7 +16,8 @@ import yaml
 
 import axolotl_dece
 from axolotl_dece.check import inspect_config
-from axolotl_dece.keys import DeceKeys, find_problems
+from axolotl_dece.key_problems import find_problems
+from axolotl_dece.keys import DeceKeys
 from tests.docs.pages import PAGES, ROOT, Block, blocks, links
 
 NAMES = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")

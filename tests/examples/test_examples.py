@@ -12,7 +12,8 @@ import yaml
 
 from axolotl_dece.cards.secrets import find_secrets
 from axolotl_dece.check import inspect_config
-from axolotl_dece.keys import DeceKeys, find_problems
+from axolotl_dece.key_problems import find_problems
+from axolotl_dece.keys import DeceKeys
 from axolotl_dece.read_config import parse_config
 
 ROOT = Path(__file__).resolve().parents[2]
