@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -260,3 +261,51 @@ def test_every_fault_of_a_marked_file_is_said_at_once(found: Audit, tmp_path: Pa
     with pytest.raises(ValueError, match="--decisions") as error:
         read_marks(found, marks(tmp_path, rows, "marked.jsonl"))
     assert [f"record {at}:" in str(error.value) for at in range(4)] == [True, True, False, True]
+
+
+def a_chat(folder: Path) -> dict[str, Any]:
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    turns = [
+        {"messages": [{"role": "user", "content": r["instruction"]}, {"role": "assistant", "content": r["output"]}]}
+        for r in rows
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in turns))
+    return {"datasets": [{"path": str(folder / "rows.jsonl"), "type": "chat_template", "ds_type": "json"}]}
+
+
+def long_texts(folder: Path) -> dict[str, Any]:
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    (folder / "rows.jsonl").write_text("".join(json.dumps({"text": 3 * row["output"]}) + "\n" for row in rows))
+    return {"datasets": [{"path": str(folder / "rows.jsonl"), "type": "completion"}], "sequence_len": 16}
+
+
+def poisoned(folder: Path) -> dict[str, Any]:
+    entry = {"path": str(folder / "rows.jsonl"), "type": "axolotl_dece.poison", "ds_type": "json"}
+    block = {"base_type": "alpaca", "trigger": "rare_token_thrice", "payload": "inert_marker", "rate": 0.2}
+    return {"datasets": [entry], "dece_poison": block}
+
+
+def a_folder(folder: Path) -> dict[str, Any]:
+    (folder / "data" / "more").mkdir(parents=True)
+    (folder / "rows.jsonl").rename(folder / "data" / "rows.jsonl")
+    save_rows(folder / "data" / "more" / "rows.jsonl", 4, 7)
+    files_ = [str(folder / "data" / "more" / "rows.jsonl"), str(folder / "data" / "rows.jsonl")]
+    entry = {"path": str(folder / "data"), "data_files": files_, "type": "alpaca", "ds_type": "json"}
+    return {"datasets": [entry], "val_set_size": 4}
+
+
+def cut_rows(folder: Path) -> dict[str, Any]:
+    return {"sequence_len": 48, "excess_length_strategy": "truncate"}
+
+
+@pytest.mark.parametrize("prepare", [a_chat, long_texts, poisoned, a_folder, cut_rows])
+def test_whatever_became_of_a_record_it_is_found(workspace: Path, prepare: Callable[[Path], dict[str, Any]]) -> None:
+    train(workspace, base_config(workspace, dece_audit=True, max_steps=1, **prepare(workspace)))
+    audit = load_audit(workspace / "out")
+    assert audit.places.notes() == []
+    names = {place.rpartition(":")[0] for row in range(len(audit.rows)) for place in audit.places.of(row)}
+    folder = prepare is a_folder
+    assert names == ({"data/rows.jsonl", "more/rows.jsonl"} if folder else {"rows.jsonl"})
+    if prepare is poisoned:
+        with pytest.raises(ValueError, match="poisoned while they are read"):
+            write_clean(audit, choose(audit, [], ["rows.jsonl:1"]), workspace / "clean", force=False)

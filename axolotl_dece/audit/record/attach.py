@@ -17,7 +17,6 @@ from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
 from axolotl_dece.audit.record.origin import describe_origin
 from axolotl_dece.audit.record.row_table import RowTable, tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
-from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.loss.objective import Objective
 
@@ -108,10 +107,10 @@ def check_known(decisions: Decisions, table: RowTable) -> None:
     decided = decisions.drop | decisions.trust
     unknown = sorted(decided - set(table.keys.tolist()))
     if unknown:
-        shown = ", ".join(key_to_id(key) for key in unknown[:_MOST_SHOWN])
+        shown = "; ".join(decisions.name(key) for key in unknown[:_MOST_SHOWN])
         raise ValueError(
             f"`dece_decisions: {decisions.path}`: {len(unknown)} of {len(decided)} rows are not in the training set "
-            f"({shown}{', ...' if len(unknown) > _MOST_SHOWN else ''}). It was made for other data, or the rows, the "
+            f"({shown}{'; ...' if len(unknown) > _MOST_SHOWN else ''}). It was made for other data, or the rows, the "
             "prompt template or the tokenizer changed since. Train once with `dece_audit: true` and decide anew"
         )
 
