@@ -18,6 +18,7 @@ from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from axolotl_dece.audit.analyse.places import find_places
 from axolotl_dece.audit.clean import REMOVED_FILE, write_clean
 from axolotl_dece.audit.exchange import read_marks, write_findings
+from axolotl_dece.audit.record.origin import describe_origin
 from axolotl_dece.audit.select_rows import choose
 from axolotl_dece.data import files
 from tests.tiny import base_config, save_model, save_rows, train
@@ -199,6 +200,16 @@ def test_a_moved_run_says_what_it_misses(trained: Path, tmp_path: Path) -> None:
         assert missing == f"{path} is not on this machine, so rows cannot be traced to its lines."
     finally:
         (tmp_path / "elsewhere.parquet").rename(path)
+
+
+def test_records_that_are_no_lines_are_not_counted_as_lines(found: Audit, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in save_rows(tmp_path / "rows.jsonl", 3).read_text().splitlines()]
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row, indent=1) for row in rows))
+    entry = {"path": str(tmp_path / "rows.jsonl"), "type": "alpaca", "ds_type": "json"}
+    origin = describe_origin({"datasets": [entry], "sequence_len": 128})
+    places = find_places(replace(found.rows, facts={"origin": origin}), found.tokenizer)
+    (note,) = places.notes()
+    assert "it is 3 records, but has 15 lines" in note
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])

@@ -129,7 +129,9 @@ def find_places(rows: AuditRows, tokenizer: Any) -> Places:
     missing: list[str] = []
     for origin, entry in _origins(described["entries"], missing):
         try:
-            made, record = search.keys_of(entry)
+            made, record, count = search.keys_of(entry)
+            if origin.first_lines is not None and len(origin.first_lines) != count:
+                raise ValueError(f"it is {count} records, but has {len(origin.first_lines)} lines that are not blank")
         except (ValueError, KeyError, TypeError, OSError) as error:
             missing.append(f"{origin.name} cannot be read as this run read it, so rows are not traced to it: {error}")
             continue
@@ -203,8 +205,8 @@ class _Search:
     entries: list[dict[str, Any]]
     tokenizer: Any
 
-    def keys_of(self, entry: dict[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The key of every row that an entry makes, and the record it is made of."""
+    def keys_of(self, entry: dict[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """The key of every row that an entry makes, the record it is made of, and how many records there are."""
         from axolotl.utils.data.shared import load_dataset_with_config
         from axolotl.utils.data.wrappers import get_dataset_wrapper
         from axolotl.utils.dict import DictDefault
@@ -226,7 +228,7 @@ class _Search:
                 made, record = _one_by_one(raw, made.prompt_tokenizer)
             if self.config.get("excess_length_strategy") == "truncate":
                 made = _cut(made, self.config["sequence_len"])
-            return tabulate(made).all_keys, record
+            return tabulate(made).all_keys, record, len(raw)
 
 
 def _one_by_one(raw: Any, strategy: Any) -> tuple[Any, NDArray[np.int64]]:
