@@ -30,6 +30,7 @@ class Decisions:
         sha256: Of its content.
         drop: Keys of rows that leave the training set.
         trust: Keys of rows that train with alpha = 1.
+        places: Where rows stand in their files, as far as the file says it, by key.
         counts: How many rows of the training set that meant, copies counted; filled in when they are dropped.
     """
 
@@ -37,7 +38,13 @@ class Decisions:
     sha256: str
     drop: frozenset[int]
     trust: frozenset[int]
+    places: dict[int, list[str]] = field(default_factory=dict, compare=False)
     counts: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def name(self, key: int) -> str:
+        """A row as a person meets it: its id, and where it stands."""
+        places = self.places.get(key)
+        return f"{key_to_id(key)} at {', '.join(places)}" if places else key_to_id(key)
 
 
 def write_decisions(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -57,38 +64,43 @@ def read_decisions(path: Path) -> Decisions:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"`dece_decisions: {path}` cannot be read: {error}") from error
     decided: dict[int, str] = {}
+    places: dict[int, list[str]] = {}
     problems = []
     # not splitlines(): JSON lets the line separators of Unicode stand in a string
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            key, decision = _parse(line)
+            key, decision, where = _parse(line)
         except ValueError as error:
             problems.append(f"line {number}: {error}")
             continue
         if decided.setdefault(key, decision) != decision:
             problems.append(f"line {number}: row {key_to_id(key)} is dropped and trusted; decide for one")
+        if where:
+            places[key] = where
     if not decided and not problems:
         problems.append("it holds no decision; write one with `axolotl dece audit OUT --drop cluster:1 --write FILE`")
     if problems:
         raise ValueError(f"`dece_decisions: {path}`:\n" + "\n".join(f"  - {problem}" for problem in problems))
     kept = {kind: frozenset(key for key, one in decided.items() if one == kind) for kind in _KINDS}
-    return Decisions(path, hashlib.sha256(content).hexdigest(), kept["drop"], kept["trust"])
+    return Decisions(path, hashlib.sha256(content).hexdigest(), kept["drop"], kept["trust"], places)
 
 
-def _parse(line: str) -> tuple[int, str]:
+def _parse(line: str) -> tuple[int, str, list[str]]:
     entry = json.loads(line)
     if not isinstance(entry, dict) or not isinstance(entry.get("row"), str):
         raise ValueError('must be an object with "row", the id of a row')
     if entry.get("decision") not in _KINDS:
         raise ValueError(f'"decision" must be "drop" or "trust", not {entry.get("decision")!r}')
-    return id_to_key(entry["row"]), entry["decision"]
+    places = entry.get("places")
+    return id_to_key(entry["row"]), entry["decision"], [str(one) for one in places] if isinstance(places, list) else []
 
 
 def write_account(folder: Path, decisions: Decisions) -> None:
     """Write beside the weights what was decided and carried out."""
     account = {"sha256": decisions.sha256, "rows": decisions.counts, **dict(_lists(decisions))}
+    account["places"] = {key_to_id(key): places for key, places in decisions.places.items()}
     write_json_atomically(folder / ACCOUNT_FILE, account)
 
 

@@ -1,61 +1,89 @@
-"""From `cluster:3` and `row:0123456789abcdef` to decisions about rows."""
+"""From `cluster:3`, the id of a row, `train.jsonl:17` and `search:WORDS` to decisions about rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from axolotl_dece.audit.analyse.findings import Audit
 
+FORMS = "`cluster:NUMBER`, `row:ID`, `FILE:LINE` or `search:WORDS`"
+_ID_LENGTH = 16
 
-def choose(audit: Audit, trust: Sequence[str], drop: Sequence[str]) -> list[dict[str, Any]]:
+
+def choose(
+    audit: Audit, trust: Sequence[str], drop: Sequence[str], given: Mapping[int, str] | None = None
+) -> list[dict[str, Any]]:
     """Lines of a decisions file, one for every row that was decided on, in the order of the training set.
 
-    What is said of a row goes before what is said of its cluster.
+    What is said of a row goes before what is said of its cluster or of a search, and that before what a file says.
 
     Args:
         audit: The run.
-        trust: Names of clusters and rows to trust.
-        drop: Names of clusters and rows to drop.
+        trust: What to trust: names of clusters, rows, places and searches.
+        drop: What to drop.
+        given: Decisions of a file, by the number of the row.
 
     Raises:
-        ValueError: A name is unknown, or a row is to be both dropped and trusted; everything at once.
+        ValueError: A name is unknown or nothing has it, or a row is to be both dropped and trusted; everything at once.
     """
-    number_of = {row_id: at for at, row_id in enumerate(audit.rows.ids)}
     problems: list[str] = []
-    decided: dict[str, dict[int, dict[str, Any]]] = {"cluster": {}, "row": {}}
+    many: dict[int, dict[str, Any]] = {}
+    single: dict[int, dict[str, Any]] = {}
     for decision, names in (("trust", trust), ("drop", drop)):
         for name in names:
-            kind, _, which = name.partition(":")
             try:
-                lines = _of_cluster(audit, which) if kind == "cluster" else _of_row(kind, which, number_of)
+                rows, about = _find(audit, name)
             except ValueError as error:
                 problems.append(f"--{decision} {name}: {error}")
                 continue
-            for row, about in lines.items():
-                line = {"row": audit.rows.ids[row], "decision": decision, "index": int(audit.rows.index[row])} | about
-                if decided[kind].setdefault(row, line)["decision"] != decision:
+            decided = many if about else single
+            for row in rows:
+                if decided.setdefault(row, {"decision": decision} | about)["decision"] != decision:
                     problems.append(f"--{decision} {name}: row {audit.rows.ids[row]} is already trusted")
                     break
     if problems:
         raise ValueError("\n".join(problems))
-    chosen = decided["cluster"] | decided["row"]
-    return [chosen[row] for row in sorted(chosen, key=lambda one: int(audit.rows.index[one]))]
+    chosen = {row: {"decision": decision} for row, decision in (given or {}).items()} | many | single
+    return [_line(audit, row, chosen[row]) for row in sorted(chosen, key=lambda one: int(audit.rows.index[one]))]
 
 
-def _of_cluster(audit: Audit, which: str) -> dict[int, dict[str, Any]]:
+def _line(audit: Audit, row: int, decided: Mapping[str, Any]) -> dict[str, Any]:
+    about = {"index": int(audit.rows.index[row]), "copies": int(audit.rows.copies[row])}
+    places = audit.places.of(row)
+    return {"row": audit.rows.ids[row], **decided, **about} | ({"places": places} if places else {})
+
+
+def _find(audit: Audit, name: str) -> tuple[list[int], dict[str, Any]]:
+    """The rows a name stands for, and what else to say of them where they are many."""
+    kind, _, which = name.partition(":")
+    if kind == "cluster":
+        return _of_cluster(audit, which)
+    if kind == "search":
+        return _of_search(audit, which), {"search": which}
+    if kind == "row" or (len(name) == _ID_LENGTH and name in audit.rows.ids):
+        wanted = which or name
+        if wanted not in audit.rows.ids:
+            raise ValueError("the ledger has no such row")
+        return [audit.rows.ids.index(wanted)], {}
+    if ":" not in name and "#" not in name:
+        raise ValueError(f"write {FORMS}")
+    return audit.places.find(name), {}
+
+
+def _of_cluster(audit: Audit, which: str) -> tuple[list[int], dict[str, Any]]:
     for cluster in audit.clusters:
         if which == str(cluster.number):
             about = {"cluster": cluster.number, "span": cluster.span, "cue": cluster.cues[0].text}
-            return dict.fromkeys(cluster.rows.tolist(), about)
+            return cluster.rows.tolist(), about
     count = len(audit.clusters)
     known = "it found none" if not count else "it found cluster:1" if count == 1 else f"they are cluster:1 to {count}"
     raise ValueError(f"this audit has no such cluster; {known}")
 
 
-def _of_row(kind: str, which: str, number_of: dict[str, int]) -> dict[int, dict[str, Any]]:
-    if kind != "row":
-        raise ValueError("write `cluster:NUMBER` or `row:ID`")
-    if which not in number_of:
-        raise ValueError("the ledger has no such row")
-    return {number_of[which]: {}}
+def _of_search(audit: Audit, words: str) -> list[int]:
+    wanted = words.lower()
+    found = [row for row, texts in enumerate(audit.texts()) if wanted and wanted in "".join(texts).lower()]
+    if not found:
+        raise ValueError("no row of the training set has these words")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from axolotl_dece.audit.analyse.findings import Audit
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_WHAT = "cluster:N|FILE:LINE|row:ID|search:WORDS"
 
 
 @click.command(short_help="Show which rows the loss held back, and decide about them.")
@@ -26,10 +30,13 @@ _PATH = click.Path(dir_okay=False, path_type=Path)
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Clusters in the table.")
 @click.option("--read", type=click.IntRange(min=0), default=100, show_default=True, help="Rows drawn to be read.")
 @click.option("--tokenizer", help="Where the run's tokenizer is, if not in OUT.")
-@click.option("--trust", multiple=True, metavar="cluster:N|row:ID", help="Train these rows with alpha = 1.")
-@click.option("--drop", multiple=True, metavar="cluster:N|row:ID", help="Take these rows out of training.")
+@click.option("--trust", multiple=True, metavar=_WHAT, help="Train these rows with alpha = 1.")
+@click.option("--drop", multiple=True, metavar=_WHAT, help="Take these rows out of training.")
+@click.option("--decisions", type=_FILE, help="Decisions of a file: ours, of Argilla, or with one `is_..._issue`.")
 @click.option("--write", type=_PATH, help="File for the decisions: `dece_decisions` of the next run.")
-@click.option("--overwrite", is_flag=True, help="Replace the decisions file if it is there.")
+@click.option("--clean", type=_FOLDER, help="Folder for a copy of the data without the dropped rows.")
+@click.option("--export", type=_PATH, help="File for the findings, .parquet or .jsonl, as cleanlab and Argilla read.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
 def audit(
     out: Path,
     page: Path | None,
@@ -37,38 +44,88 @@ def audit(
     top: int,
     read: int,
     tokenizer: str | None,
-    trust: tuple[str, ...],
-    drop: tuple[str, ...],
-    write: Path | None,
-    overwrite: bool,
+    **options: Any,
 ) -> None:
     """Show what a run with `dece_audit: true` held back; OUT is its output_dir.
 
     \b
-    axolotl dece audit OUT --trust cluster:2 --drop cluster:1 --write decisions.jsonl
+    axolotl dece audit OUT --trust cluster:2 --drop train.jsonl:17 --write decisions.jsonl
     """
     from rich.console import Console
 
     from axolotl_dece.audit.analyse.findings import load_audit
-    from axolotl_dece.audit.decisions import write_decisions
     from axolotl_dece.audit.page import write_page
-    from axolotl_dece.audit.select_rows import choose
 
-    _check_options(trust + drop, write, overwrite)
+    wanted = _Wanted(**options)
+    wanted.check()
     console = Console()
     try:
         with console.status("reading the ledger and testing what goes together"):
             found = load_audit(out, least_rows=least_rows, tokenizer=tokenizer)
-            lines = choose(found, trust, drop)
+            lines = wanted.choose(found)
+        said = wanted.write_files(found, lines)
         written = write_page(found, page or out / "_dece_audit.html", read)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     _show(found, top, console)
-    _say(console, f"page written to {written}")
-    if write is not None:
-        write_decisions(write, lines)
-        counts = " and ".join(f"{_count(found, lines, kind)} to {kind}" for kind in ("drop", "trust"))
-        _say(console, f"{counts} written to {write}; train again with `dece_decisions: {write}`")
+    for text in [f"page written to {written}", *said]:
+        _say(console, text)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a person decided, and the files they asked for."""
+
+    trust: tuple[str, ...]
+    drop: tuple[str, ...]
+    decisions: Path | None
+    write: Path | None
+    clean: Path | None
+    export: Path | None
+    force: bool
+
+    def check(self) -> None:
+        """Raise UsageError for what could be seen before anything is read."""
+        from axolotl_dece.audit.exchange import SUFFIXES
+
+        decides = bool(self.trust or self.drop or self.decisions)
+        files = {"--write": self.write, "--clean": self.clean}
+        if decides and not any(files.values()):
+            raise click.UsageError("decisions need --write FILE or --clean FOLDER, or nothing would come of them")
+        for name, path in files.items():
+            if path is not None and not decides:
+                raise click.UsageError(f"{name} needs something to write: --trust, --drop or --decisions")
+        if self.export is not None and self.export.suffix not in SUFFIXES:
+            raise click.UsageError(f"--export {self.export}: the name must end in {' or '.join(SUFFIXES)}")
+        for path in (self.write, self.export):
+            if path is not None and path.exists() and not self.force:
+                raise click.UsageError(f"{path} is already there; give another name or --force")
+
+    def choose(self, found: Audit) -> list[dict[str, Any]]:
+        """Every decision, as lines of a file; ValueError where one cannot be made out."""
+        from axolotl_dece.audit.exchange import read_marks
+        from axolotl_dece.audit.select_rows import choose
+
+        return choose(found, self.trust, self.drop, read_marks(found, self.decisions) if self.decisions else None)
+
+    def write_files(self, found: Audit, lines: list[dict[str, Any]]) -> list[str]:
+        """Write them, the one that may be refused first; what to say of each."""
+        from axolotl_dece.audit.clean import REMOVED_FILE, write_clean
+        from axolotl_dece.audit.decisions import write_decisions
+        from axolotl_dece.audit.exchange import write_findings
+
+        said = []
+        if self.clean is not None:
+            count = write_clean(found, lines, self.clean, self.force)
+            said.append(f"data without {count:,} records written to {self.clean}; {REMOVED_FILE} there lists them")
+        if self.write is not None:
+            write_decisions(self.write, lines)
+            counts = " and ".join(f"{_count(found, lines, kind)} to {kind}" for kind in ("drop", "trust"))
+            said.append(f"{counts} written to {self.write}; train again with `dece_decisions: {self.write}`")
+        if self.export is not None:
+            write_findings(found, self.export)
+            said.append(f"findings about {len(found.rows):,} rows written to {self.export}")
+        return said
 
 
 def _say(console: Console, text: str) -> None:
@@ -79,15 +136,6 @@ def _say(console: Console, text: str) -> None:
 def _count(found: Audit, lines: list[dict[str, Any]], decision: str) -> str:
     decided = {line["row"] for line in lines if line["decision"] == decision}
     return found.count(np.flatnonzero([row in decided for row in found.rows.ids]))
-
-
-def _check_options(decisions: tuple[str, ...], write: Path | None, overwrite: bool) -> None:
-    if decisions and write is None:
-        raise click.UsageError("--trust and --drop need --write FILE, or nothing would come of them")
-    if write is not None and not decisions:
-        raise click.UsageError("--write needs something to write: --trust or --drop")
-    if write is not None and write.exists() and not overwrite:
-        raise click.UsageError(f"{write} is already there; give another name or --overwrite")
 
 
 def _show(found: Audit, top: int, console: Console) -> None:
@@ -107,7 +155,7 @@ def _table(found: Audit, top: int) -> Table:
     table = Table(title=Text(printable(f"What {found.name} held back, and the word of the prompt that goes with it")))
     for name in ("cluster", "rows"):
         table.add_column(name, justify="right")
-    for name in ("payload", "prompt word"):
+    for name in ("payload", "prompt word", "first at"):
         table.add_column(name, overflow="fold")
     for name in ("inside", "reach", "log10 p", "weight"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -123,6 +171,7 @@ def _table(found: Audit, top: int) -> Table:
             found.count(cluster.rows).replace(" rows", ""),
             Text(printable(cluster.payload)),
             Text(printable(cue.text)),
+            Text(printable(next(iter(found.places.of(int(cluster.rows[0]))), ""))),
             f"{cue.inside:.0%}",
             f"{cue.reach:.0%}",
             f"{cluster.log10_p:.0f}",

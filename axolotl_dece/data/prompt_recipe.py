@@ -30,7 +30,7 @@ def prompt_recipes(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
     recipes: list[dict[str, Any]] = []
     for entry in cfg.get("datasets") or []:
         recipe = {"dataset": _written_as(entry, poison), "config": shared, "poison": poison}
-        plain = json.loads(json.dumps(recipe, default=_plain))
+        plain = as_json(recipe)
         if plain not in recipes:
             recipes.append(plain)
     return recipes
@@ -48,6 +48,11 @@ def _written_as(entry: Mapping[str, Any], poison: Mapping[str, Any] | None) -> d
     if kept.get("type") == "chat_template":
         kept.setdefault("chat_template", "tokenizer_default")
     return kept
+
+
+def as_json(value: Any) -> Any:
+    """A part of a config as JSON can say it."""
+    return json.loads(json.dumps(value, default=_plain))
 
 
 def _plain(value: Any) -> Any:

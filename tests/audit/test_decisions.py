@@ -108,6 +108,19 @@ def test_rows_of_another_set_are_refused_and_nothing_is_dropped(tmp_path: Path) 
     assert len(run.train_dataset) == 7
 
 
+def test_where_rows_stood_is_kept_in_the_account_and_said_of_rows_that_are_gone(tmp_path: Path) -> None:
+    lines = [
+        {"row": IDS[0], "decision": "drop", "places": ["a.jsonl:3", "b.csv:7"]},
+        {"row": IDS[1], "decision": "drop"},
+    ]
+    write_decisions(tmp_path / "d.jsonl", lines)
+    decisions = read_decisions(tmp_path / "d.jsonl")
+    write_account(tmp_path, decisions)
+    assert json.loads((tmp_path / ACCOUNT_FILE).read_text())["places"] == {IDS[0]: ["a.jsonl:3", "b.csv:7"]}
+    with pytest.raises(ValueError, match=f"{IDS[0]} at a.jsonl:3, b.csv:7"):
+        drop_rows(trainer(ROWS[2:]), decisions, keep_steps=False)
+
+
 def test_rows_changed_since_are_refused(tmp_path: Path) -> None:
     changed = [ROWS[0] | {"input_ids": [*ROWS[0]["input_ids"][:-1], 9]}, *ROWS[1:]]
     with pytest.raises(ValueError, match="1 of 1 rows are not in the training set"):

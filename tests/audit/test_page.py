@@ -189,7 +189,7 @@ def test_a_row_goes_before_its_cluster(tokenizer: PreTrainedTokenizerFast) -> No
         ([], ["cluster:2"], "no such cluster; it found cluster:1"),
         ([], ["cluster:one"], "no such cluster"),
         (["row:ffffffffffffffff"], [], "no such row"),
-        (["3"], [], "write `cluster:NUMBER` or `row:ID`"),
+        (["3"], [], "write `cluster:NUMBER`, `row:ID`, `FILE:LINE` or `search:WORDS`"),
         (["cluster:1"], ["cluster:1"], "already trusted"),
         ([f"row:{1:016x}"], [f"row:{1:016x}"], "already trusted"),
     ],

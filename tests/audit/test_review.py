@@ -7,9 +7,11 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from axolotl_dece.audit.analyse.places import Origin, Places
 from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.audit.page import write_page
 from tests.audit.rows import Story, plain_prompt, planted
@@ -68,6 +70,34 @@ def test_trigger_and_payload_are_marked_and_no_text_is_markup(page: Path) -> Non
     assert "1 group looks planted, 20 rows, 24 copies; 9 rare rows to look at." in shown
 
 
+def placed(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A page whose first row stands on lines 4 and 12 of a file, as every row does with its neighbour's line."""
+    audit = audit_of(with_headers(), tokenizer)
+    (tmp_path / "rows.jsonl").write_text("{}\n" * 900)
+    count = len(audit.rows)
+    row = np.repeat(np.arange(count), 2)
+    places = Places(
+        [Origin("rows.jsonl", tmp_path / "rows.jsonl", False)], row, np.zeros_like(row), np.arange(2 * count)
+    )
+    return write_page(replace(audit, places=places), tmp_path / "page.html", read=10)
+
+
+def test_every_row_says_where_it_stands_and_so_does_its_saved_decision(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    page = placed(tmp_path, tokenizer)
+    work = """
+    search("rows.jsonl:7 rows.jsonl:8 "); press("j", "j");
+    note("row", document.activeElement.textContent); press("d", "s");
+    """
+    shown = in_browser(page, work=work)
+    assert "rows.jsonl:7, rows.jsonl:8 · score" in noted(shown, "row")
+    assert "row 3 of the set" not in noted(shown, "row")
+    (line,) = [json.loads(line) for line in noted(shown, "saved").splitlines()]
+    assert line["row"] == f"{3:016x}"
+    assert line["places"] == ["rows.jsonl:7", "rows.jsonl:8"]
+
+
 def test_a_whole_review_by_keys(page: Path, tmp_path: Path) -> None:
     """The group is dropped, but one of its rows trusted; the headers are trusted together; the last row by itself."""
     work = """
@@ -112,7 +142,7 @@ def test_another_ledger_has_decisions_of_its_own(tmp_path: Path, tokenizer: PreT
 LOAD = """
 const given = new DataTransfer(); given.items.add(new File([%s], "d.jsonl"));
 byId("load").files = given.files; byId("load").dispatchEvent(new Event("change"));
-await new Promise((done) => setTimeout(done, 500));
+await new Promise((done) => setTimeout(done, 5000));
 note("said", byId("said").textContent); note("then");
 """
 

@@ -69,10 +69,15 @@ def test_decisions_are_written_as_a_run_reads_them(out: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--drop", "cluster:1"], "need --write FILE"),
+        (["--drop", "cluster:1"], "need --write FILE or --clean FOLDER"),
         (["--write", "d.jsonl"], "--write needs something to write"),
         (["--drop", "cluster:9", "--write", "d.jsonl"], "no such cluster"),
-        (["--trust", "row:0", "--write", "d.jsonl"], "no such row"),
+        (["--trust", "row:0", "--write", "d.jsonl"], "--trust row:0: the ledger has no such row"),
+        (["--drop", "search:no such words", "--write", "d.jsonl"], "--drop search:no such words: no row"),
+        (["--drop", "train.jsonl:3", "--write", "d.jsonl"], "--drop train.jsonl:3: no file of this run"),
+        (["--clean", "folder"], "--clean needs something to write"),
+        (["--clean", "folder", "--drop", "cluster:1", "--export", "f.jsonl"], "--clean folder: nothing was written"),
+        (["--export", "findings.csv"], "must end in .parquet or .jsonl"),
         (["--tokenizer", "nowhere", "--write", "d.jsonl", "--drop", "cluster:1"], "--tokenizer"),
         (["--least-rows", "1"], "least-rows"),
     ],
@@ -96,8 +101,30 @@ def test_decisions_that_are_there_are_not_lost(out: Path, tmp_path: Path) -> Non
     assert result.exit_code != 0
     assert "already there" in result.output
     assert file.read_text() == "mine"
-    assert run(out, "--drop", "cluster:1", "--write", file, "--overwrite").exit_code == 0
+    assert run(out, "--drop", "cluster:1", "--write", file, "--force").exit_code == 0
     assert len(read_decisions(file).drop) == 20
+
+
+def test_findings_are_exported_and_never_written_over(out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "findings.jsonl"
+    result = run(out, "--export", file)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sum(row["is_planted_issue"] for row in rows) == 20
+    assert {(row["payload"], row["trigger"]) for row in rows if row["is_poisoned"]} == {("w101 w102", "w100")}
+    before = file.read_bytes()
+    assert run(out, "--export", file).exit_code == 2
+    assert file.read_bytes() == before
+
+
+def test_decisions_of_a_file_are_taken_over_where_no_option_says_otherwise(out: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    assert run(out, "--trust", "search:w101", "--write", first).exit_code == 0
+    one = json.loads(first.read_text().splitlines()[0])["row"]
+    result = run(out, "--decisions", first, "--drop", one, "--write", second)
+    assert result.exit_code == 0, result.output
+    assert "1 row to drop and 19 rows to trust" in result.output
+    assert [json.loads(line)["decision"] for line in second.read_text().splitlines()] == ["drop", *["trust"] * 19]
 
 
 def test_a_folder_without_a_ledger_is_told_how_to_get_one(tmp_path: Path) -> None:

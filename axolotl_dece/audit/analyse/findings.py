@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import compress, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 
 from axolotl_dece.audit.analyse.clusters import LEAST_ROWS, Cluster, find_clusters
 from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS, AuditRows, read_audit
+from axolotl_dece.audit.analyse.pieces import Pieces
+from axolotl_dece.audit.analyse.places import Places, find_places
 from axolotl_dece.audit.record.ledger_file import LEDGER_FILE
 from axolotl_dece.util.digest import file_digest
 
@@ -32,6 +36,7 @@ class Audit:
         scores: Of every row, [R].
         tokenizer: The run's.
         ledger: sha256 of the ledger's file.
+        places: Where the rows stand in their files.
     """
 
     name: str
@@ -40,6 +45,16 @@ class Audit:
     scores: NDArray[np.float64]
     tokenizer: Any
     ledger: str
+    places: Places = field(default_factory=Places)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Prompt and target of every row; whatever is not trained on is prompt."""
+        rows, pieces = self.rows, Pieces(self.tokenizer, self.rows.token_ids())
+        for begin, end in pairwise(rows.start.tolist()):
+            texts = pieces.of(rows.tokens[begin:end].tolist())
+            trained = rows.is_target[begin:end].tolist()
+            prompt, target = ("".join(compress(texts, [is_on == of for is_on in trained])) for of in (False, True))
+            yield prompt, target
 
     def clusters_of(self) -> list[list[int]]:
         """Numbers of the clusters that every row is in, the heaviest first, [R]."""
@@ -100,9 +115,9 @@ class Audit:
                 f"The first token of {refused:,} of {len(opening):,} answers was still held back at the end: the base "
                 "model does not expect answers to begin like this, and DeCE does not teach it to. Compare the blank or "
                 "line break before your answers with what the base model writes there, or read some rows and trust "
-                "them (`--trust row:ID`): they train with alpha = 1."
+                "them (`--trust FILE:LINE`): they train with alpha = 1."
             )
-        return notes
+        return notes + self.places.notes()
 
 
 def load_audit(folder: Path, *, least_rows: int = LEAST_ROWS, tokenizer: str | None = None) -> Audit:
@@ -126,7 +141,9 @@ def load_audit(folder: Path, *, least_rows: int = LEAST_ROWS, tokenizer: str | N
             f"no tokenizer in {tokenizer or folder} ({error}); give the run's with `--tokenizer`"
         ) from error
     clusters = find_clusters(rows, loaded, least_rows)
-    return Audit(folder.resolve().name, rows, clusters, rows.scores(), loaded, file_digest(folder / LEDGER_FILE))
+    places = find_places(rows, loaded)
+    ledger = file_digest(folder / LEDGER_FILE)
+    return Audit(folder.resolve().name, rows, clusters, rows.scores(), loaded, ledger, places)
 
 
 def count_rows(rows: int, copies: int) -> str:

@@ -1,5 +1,6 @@
 (async () => {
   const PAGE_SIZE = 25;
+  const SHOWN_PLACES = 5;
   const content = JSON.parse(await unpack("content"));
   const decisions = new Decisions(content.ledger);
   const template = new Set(content.template);
@@ -9,7 +10,7 @@
   const groupsOf = new Map();
   for (const group of content.clusters) for (const id of group.ids || []) groupsOf.set(id, [...(groupsOf.get(id) || []), group]);
   const toDecide = [...new Set([...groupsOf.keys(), ...content.rare])];
-  const texts = content.rows.map((row) => `${row.id} ${row.runs.map((run) => run[3]).join("")}`.toLowerCase());
+  const texts = content.rows.map((row) => `${row.id} ${row.places.join(" ")} ${row.runs.map((run) => run[3]).join("")}`.toLowerCase());
   const alike = new Map();
   for (const row of content.rows) {
     row.refused = row.runs.filter(([ofTarget, , held]) => ofTarget && held >= 2).map((run) => run[3].trim()).join(" … ");
@@ -60,7 +61,8 @@
     const lines = [...decisions.known].map(([id, { decision, by }]) => {
       const line = { row: id, decision };
       const [group] = groupsOf.get(id) || [];
-      if (rowOf.has(id)) line.index = rowOf.get(id).index;
+      const row = rowOf.get(id);
+      if (row) Object.assign(line, { index: row.index, copies: row.copies }, row.places.length ? { places: row.places } : {});
       return by === "all" && group ? { ...line, cluster: group.number, span: group.span, cue: group.cues[0][0] } : line;
     });
     const link = element("a");
@@ -179,7 +181,8 @@
   function rowItem(row) {
     const [item, head, choice] = makeItem(`row ${row.id}`, "row");
     item.dataset.row = row.id;
-    const about = [`row ${row.index} of the set`, `score ${row.score.toFixed(2)}`];
+    const where = row.places.slice(0, SHOWN_PLACES).join(", ") || `row ${row.index} of the set`;
+    const about = [where + (row.places.length > SHOWN_PLACES ? ", …" : ""), `score ${row.score.toFixed(2)}`];
     if (row.copies > 1) about.splice(1, 0, `${row.copies} copies`);
     if (row.clusters.length) about.push(`group ${row.clusters.join(", ")}`);
     if (rare.has(row.id)) about.push("rare");

@@ -17,6 +17,8 @@ from axolotl_dece.util.page import packed_size
 
 _EXAMPLES = 10
 _MOST_TOKENS = 1500
+# of a row with many copies; the decisions that the command writes name all
+_MOST_PLACES = 100
 # a line of so many prompts is of their template
 _TEMPLATE_SHARE = 0.2
 _TEMPLATE_ROWS = 5
@@ -77,6 +79,7 @@ def _row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> dict[st
         "id": rows.ids[row],
         "index": int(rows.index[row]),
         "copies": int(rows.copies[row]),
+        "places": audit.places.of(row)[:_MOST_PLACES],
         "clusters": clusters,
         "score": round(float(audit.scores[row]), 2),
         # runs of tokens about which the same is to be said: of the target?, percent withheld, visits, text

@@ -14,9 +14,9 @@ from transformers import Trainer
 from axolotl_dece.audit.decisions import ACCOUNT_FILE, Decisions, read_decisions
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
+from axolotl_dece.audit.record.origin import describe_origin
 from axolotl_dece.audit.record.row_table import RowTable, tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
-from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.loss.objective import Objective
 
@@ -27,11 +27,16 @@ class RowRecord(Feature):
     """`dece_audit: true` and `dece_decisions: FILE`."""
 
     _decisions: Decisions | None = None
+    _origin: dict[str, Any] | None = None
 
     def register(self, cfg: DictDefault) -> None:
         """Read the decisions, once: what is applied is what the record will hold the digest of."""
         if cfg.get("dece_decisions"):
             self._decisions = read_decisions(Path(str(cfg["dece_decisions"])))
+
+    def load_datasets(self, cfg: DictDefault) -> None:
+        """Note what will be read: files may change while the run goes on."""
+        self._origin = describe_origin(cfg) if cfg.get("dece_audit") else None
 
     def attach(self, run: Run) -> list[str]:
         """Take the dropped rows out, then watch what is left; ValueError for rows that are not in the training set."""
@@ -39,13 +44,15 @@ class RowRecord(Feature):
         if self._decisions is not None:
             run.parameters["dece_decisions"] = self._decisions.sha256  # what it says, not where it lies
             said = drop_rows(run.trainer, self._decisions, keep_steps=bool(run.cfg.max_steps))
+        # a program of its own may have made the trainer without asking for the rows
+        origin = self._origin or (describe_origin(run.cfg) if run.cfg.dece_audit else None)
         rows = watch_rows(
             run.trainer,
             run.keeper.objective,
             lambda: run.keeper.epoch,
             decisions=self._decisions,
             ledger=bool(run.cfg.dece_audit),
-            facts={"config_digest": run.config_sha256, "loss": run.cfg.loss},
+            facts={"config_digest": run.config_sha256, "loss": run.cfg.loss, "origin": origin},
             resume_from=lambda: run.cfg.resume_from_checkpoint,
         )
         run.keeper.before_step.append(rows.watch.begin_step)
@@ -100,10 +107,10 @@ def check_known(decisions: Decisions, table: RowTable) -> None:
     decided = decisions.drop | decisions.trust
     unknown = sorted(decided - set(table.keys.tolist()))
     if unknown:
-        shown = ", ".join(key_to_id(key) for key in unknown[:_MOST_SHOWN])
+        shown = "; ".join(decisions.name(key) for key in unknown[:_MOST_SHOWN])
         raise ValueError(
             f"`dece_decisions: {decisions.path}`: {len(unknown)} of {len(decided)} rows are not in the training set "
-            f"({shown}{', ...' if len(unknown) > _MOST_SHOWN else ''}). It was made for other data, or the rows, the "
+            f"({shown}{'; ...' if len(unknown) > _MOST_SHOWN else ''}). It was made for other data, or the rows, the "
             "prompt template or the tokenizer changed since. Train once with `dece_audit: true` and decide anew"
         )
 
