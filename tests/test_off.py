@@ -124,7 +124,8 @@ def test_regional_compilation_is_refused_before_training_begins(
         if "torch_compile_regional" not in AxolotlInputConfig.model_fields:
             pytest.skip("axolotl has this key from 0.21 on")
         config["torch_compile_regional"] = True
-    with pytest.raises(ValueError, match="torch_compile_regional"):
+    said = {"key": "torch_compile_regional", "environment": "ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION"}[by]
+    with pytest.raises(ValueError, match=said):
         train(workspace, config)
     assert not (workspace / "out" / "dece_run.json").exists()
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from axolotl_dece.loss import linear, linear_dece_loss, torch_rows
+from axolotl_dece.loss import linear_dece_loss, projection, torch_rows
 from axolotl_dece.loss.formula import dece_rows_reference
 from axolotl_dece.loss.projection import DEVICE_CHUNK_BYTES
 from axolotl_dece.loss.torch_rows import DEVICE_BLOCK_BYTES, RowStatistics
@@ -40,9 +40,9 @@ def written_out(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffers of a GPU, and every token a target: which ones are cannot be asked of fake tensors."""
-    monkeypatch.setattr(linear, "CPU_CHUNK_BYTES", DEVICE_CHUNK_BYTES)
+    monkeypatch.setattr(projection, "CPU_CHUNK_BYTES", DEVICE_CHUNK_BYTES)
     monkeypatch.setattr(torch_rows, "CPU_BLOCK_BYTES", DEVICE_BLOCK_BYTES)
-    monkeypatch.setattr(linear, "target_positions", lambda target, _: torch.arange(target.numel()))
+    monkeypatch.setattr(projection, "target_positions", lambda target, _: torch.arange(target.numel()))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def in_the_kernel(monkeypatch: pytest.MonkeyPatch, as_on_a_gpu: None) -> None:
     def kernel(logits: Tensor, *_: object, **__: object) -> RowStatistics:
         return RowStatistics(*torch.zeros(3, logits.size(0)).unbind())
 
-    monkeypatch.setattr(linear, "rows_over_logits", kernel)
+    monkeypatch.setattr(projection, "rows_over_logits", kernel)
 
 
 def count(loss_of: HeadLoss, model: str, frozen: bool = False, tokens: int = TOKENS) -> tuple[float, float]:

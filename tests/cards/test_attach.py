@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
-from axolotl_dece.cards.attach import CardKeeper
+from axolotl_dece.cards.attach import Card, CardKeeper
 from axolotl_dece.plugin import DecePlugin
 from tests.cards.fake_hub import FakeHub
 from tests.cards.runs import HF_TOKEN, save_run
@@ -107,8 +107,9 @@ def stand_in(folder: Path, *, writes: bool = True) -> Any:
 
 def test_where_axolotl_gives_its_card_up_the_end_of_training_writes_one(tmp_path: Path) -> None:
     folder = save_run(tmp_path / "out", card=None)
-    trainer, plugin = stand_in(folder), DecePlugin()
-    plugin._card = CardKeeper(trainer, poisoned=False)
+    trainer, plugin, card = stand_in(folder), DecePlugin(), Card()
+    card._keeper = CardKeeper(trainer, poisoned=False)
+    plugin._features = [card]
     with pytest.raises(OfflineModeIsEnabled):
         trainer.create_model_card()
     assert not (folder / "README.md").exists()
