@@ -105,7 +105,9 @@ def test_products_of_any_length_are_exact(alpha: float) -> None:
     loss, gradient = expected(logits, target, mixture)
     found, _, _ = dece_rows_kernel(logits, target, mixture)
     torch.testing.assert_close(found.double(), loss, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(logits.double(), gradient, rtol=0, atol=5e-7)
+    # exp2 of fp32 in numpy, which the interpreter computes with, is good to a few last digits, and to which depends on
+    # the processor: 4e-7 with AVX-512, 5.4e-7 without
+    torch.testing.assert_close(logits.double(), gradient, rtol=0, atol=1e-6)
 
 
 def test_a_product_never_overflows() -> None:
@@ -133,7 +135,9 @@ def test_classes_the_model_rules_out_get_no_gradient() -> None:
     loss, gradient = expected(logits, target, Mixture(0.9))
     found, _, _ = dece_rows_kernel(logits, target, Mixture(0.9))
     torch.testing.assert_close(found.double(), loss, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(logits.double(), gradient, rtol=0, atol=5e-7)
+    # exp2 of fp32 in numpy, which the interpreter computes with, is good to a few last digits, and to which depends on
+    # the processor: 4e-7 with AVX-512, 5.4e-7 without
+    torch.testing.assert_close(logits.double(), gradient, rtol=0, atol=1e-6)
     assert not logits[:, :8192].any()
 
 
