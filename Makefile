@@ -16,7 +16,7 @@ export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test smoke test-all-code benchmark check docs release format clean chosen
+.PHONY: browser demo test smoke test-all-code benchmark check docs release format clean chosen
 
 demo: $(READY) chosen
 	$(BIN)/python -m examples.demo
@@ -24,6 +24,10 @@ demo: $(READY) chosen
 # A process per core, a file to each: most tests are single-threaded.
 test: $(READY) chosen
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# The browser that tests of the pages drive: playwright's own download is in no package registry, Debian's package is.
+browser:
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
 # What trains and what is refused, for a second axolotl beside the one of `make test`:
 # make smoke PYTHON=python3.11 VENV=.venv-3.11

@@ -10,11 +10,13 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axolotl_dece.audit.analyse.findings import Audit
 from axolotl_dece.data import files
 from axolotl_dece.util.atomic import whole_file
+
+if TYPE_CHECKING:
+    from axolotl_dece.audit.analyse.findings import Audit
 
 SUFFIXES = (".parquet", ".jsonl")
 _ROWS_AT_A_TIME = 5000

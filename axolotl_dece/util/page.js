@@ -18,6 +18,8 @@ function element(tag, text, className) {
 
 // A plotly figure in the colours of the page, light or dark; drawn anew when the reader's choice changes.
 function drawChart(place, chart) {
+  const named = place.closest("figure").querySelector("figcaption").textContent;
+  Object.assign(place, { role: "img", ariaLabel: `Chart: ${named}` });
   const draw = () => {
     const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
     const axes = Object.keys(chart.layout).filter((key) => /^[xy]axis/.test(key));

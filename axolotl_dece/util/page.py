@@ -74,7 +74,10 @@ def _plotly() -> str:
 
 
 def _json(content: Any) -> str:
-    return json.dumps(_with_gaps(content), allow_nan=False, separators=(",", ":"))
+    try:
+        return json.dumps(content, allow_nan=False, separators=(",", ":"))
+    except ValueError:  # rare, and looking for it costs more than the writing
+        return json.dumps(_with_gaps(content), allow_nan=False, separators=(",", ":"))
 
 
 def packed(text: str) -> str:

@@ -17,10 +17,11 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.analyse.findings import load_audit
 from axolotl_dece.audit.page import write_page
 from axolotl_dece.audit.record.ledger import Ledger
-from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, write_ledger
+from axolotl_dece.audit.record.ledger_file import write_ledger
 from axolotl_dece.audit.record.row_table import RowTable
 from tests.benchmarks.audit_story import CONSOLE
 

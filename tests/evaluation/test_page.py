@@ -115,7 +115,7 @@ def test_the_page_draws_charts_and_rows_in_a_browser(tmp_path: Path) -> None:
     shown = open_in_browser(save_two_runs(tmp_path), "--dump-dom")
     assert 'data-ready="yes"' in shown
     for chart in ("trade", "watched", "curves"):
-        assert re.search(rf'id="{chart}" class="js-plotly-plot"', shown), chart
+        assert re.search(rf'id="{chart}"[^>]* class="js-plotly-plot"', shown), chart
     assert "50 of 60 rows" in shown
     assert shown.count('class="verdict bad">attack<') == 20
     assert shown.count('class="verdict good">held<') == 20

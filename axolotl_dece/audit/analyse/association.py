@@ -31,7 +31,7 @@ class Association:
     Attributes:
         feature: Number of the feature.
         inside: Share of the group's rows that have it.
-        reach: Share of the rows with it in which a phrase that goes with it was refused, be it once.
+        reach: Share of the rows with it in which a phrase that goes with it was refused at least once.
         log_p: Natural logarithm of the p-value, corrected for all pairs.
     """
 

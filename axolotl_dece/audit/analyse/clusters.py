@@ -36,8 +36,8 @@ class Cue:
     Attributes:
         text: The word.
         inside: Share of the cluster's groups' rows that have it.
-        reach: Share of the rows with it in which the group's phrase was refused, be it once; rows that may copy the
-            phrase do not count.
+        reach: Share of the rows with it in which the group's phrase was refused at least once; rows that may
+            copy the phrase do not count.
     """
 
     text: str

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.analyse.clusters import LEAST_ROWS, Cluster, find_clusters
 from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS, AuditRows, read_audit
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.audit.analyse.places import Places, find_places
-from axolotl_dece.audit.record.ledger_file import LEDGER_FILE
 from axolotl_dece.util.digest import file_digest
 
 # of the pull on a token

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, flat, open_ledger, read_table
+from axolotl_dece.audit import LEDGER_FILE
+from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_table
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_file import read_run
 

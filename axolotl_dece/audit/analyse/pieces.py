@@ -35,6 +35,7 @@ class Pieces:
         self.text = dict(zip(ids, self._behind([[one] for one in ids]), strict=True))
         self.partial = {one for one, text in self.text.items() if _BROKEN in text}
         self._units: dict[tuple[int, ...], list[tuple[str, int]]] = {}
+        self._openings: dict[tuple[int, ...], str] = {}
 
     def of(self, tokens: list[int]) -> list[str]:
         """The text of each token of a row; of a unit the first token has it all, the others nothing."""
@@ -51,8 +52,14 @@ class Pieces:
             at = end + 1
         if texts:
             first = next((size for size in range(1, len(texts)) if texts[size]), len(texts))
-            texts[0] = self._decode([tokens[:first]])[0]
+            texts[0] = self._opening(tuple(tokens[:first]))
         return texts
+
+    def _opening(self, unit: tuple[int, ...]) -> str:
+        """The text of a row's first unit, which stands behind nothing; most rows begin alike."""
+        if unit not in self._openings:
+            self._openings[unit] = self._decode([list(unit)])[0]
+        return self._openings[unit]
 
     def units(self, run: tuple[int, ...]) -> list[tuple[str, int]]:
         """Texts and sizes of the units of a run of partial tokens, as short as they can be."""

@@ -302,7 +302,11 @@
   document.addEventListener("keydown", (event) => {
     const target = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
-    if (event.key === "Escape" && target === byId("search")) { target.blur(); return; }
+    if (event.key === "Escape" && target === byId("search")) {
+      event.preventDefault(); // or the browser would empty the search, and "all found" would be all rows
+      target.blur();
+      return;
+    }
     if (target.matches?.("input, select, textarea")) return;
     if (event.key === "Enter" && target.matches?.("button, summary, label")) return;
     const act = keys[event.key];

@@ -1,0 +1,1 @@
+"""Pages as a person meets them: a real browser, real keys, both colour schemes, a desk's width and a phone's."""
