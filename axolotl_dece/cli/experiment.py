@@ -48,11 +48,13 @@ def _run(grid: Path, out: Path | None, jobs: int, device: str, plan: bool) -> li
     from axolotl_dece.cli.experiment_progress import Board, show_plan
     from axolotl_dece.experiment.cell import folder_name
     from axolotl_dece.experiment.grid import read_grid
-    from axolotl_dece.experiment.report import write_report
-    from axolotl_dece.experiment.run import open_folder, run_grid
 
     console = Console()
     asked = read_grid(grid)
+    # only now: they import half of what trains
+    from axolotl_dece.experiment.report import write_report
+    from axolotl_dece.experiment.run import open_folder, run_grid
+
     folder = (out or Path(f"dece-experiment-{folder_name(asked.name)}")).resolve()
     if plan:
         show_plan(asked, folder, console)

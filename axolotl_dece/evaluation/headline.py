@@ -50,7 +50,12 @@ def headline(reports: Mapping[str, Report], differences: Mapping[str, Mapping[st
     )
     answer = f"The backdoor works {works}; {quality}."
     labelled = {_FULL.get(names[name], names[name]): report for name, report in reports.items()}
-    return [answer, *_implanted(labelled), *_twin(labelled), *_limits(labelled)]
+    return [answer, *say_limits(labelled)]
+
+
+def say_limits(reports: Mapping[str, Report]) -> list[str]:
+    """What limits an answer about several runs, named as the sentences call them; empty where nothing does."""
+    return [*_implanted(reports), *_twin(reports), *_limits(reports)]
 
 
 def _names(reports: Mapping[str, Report]) -> dict[str, str]:

@@ -111,6 +111,11 @@ def read_grid(path: Path) -> Grid:
         raw, problems = parse_config(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    if "arms" not in raw and {"base_model", "datasets"} & set(raw):
+        raise ValueError(
+            f"{path} is the config of one training, and no grid; `axolotl train {path}` trains it. A grid has `task`, "
+            "`arms`, `attacks`, `rates` and `seeds` (docs/experiments.md)"
+        )
     try:
         grid = Grid.model_validate(raw)
     except ValidationError as error:

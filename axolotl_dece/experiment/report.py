@@ -8,14 +8,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from axolotl_dece.evaluation.compare import Evaluated
 from axolotl_dece.evaluation.evaluate import REPORT_FILE
 from axolotl_dece.evaluation.page import write_page as write_comparison
+from axolotl_dece.evaluation.terminal import answer_first
 from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.heading import heading
+from axolotl_dece.experiment.headline import headline
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.page import write_page
 from axolotl_dece.experiment.results import Result, by_setting, say, spreads, write_curves, write_tables
@@ -25,7 +28,7 @@ _MOST_RUNS_SIDE_BY_SIDE = 12
 _IN_A_TERMINAL = ("asr", "twin_recall", "exact_match", "false_trigger_rate")
 
 
-def write_report(name: str, command: str, results: Sequence[Result], out: Path) -> Table:
+def write_report(name: str, command: str, results: Sequence[Result], out: Path) -> RenderableType:
     """Write tables and pages into `out`.
 
     Args:
@@ -35,16 +38,17 @@ def write_report(name: str, command: str, results: Sequence[Result], out: Path) 
         out: Folder of the experiment.
 
     Returns:
-        The summary for a terminal.
+        The answer and the summary for a terminal.
     """
     write_tables(results, out, heading(name, command, results, date.today()))
     runs = [_evaluated(result, out) for result in results]
     curves = {result["digest"]: run.report["curves"] for result, run in zip(results, runs, strict=True)}
     write_curves(results, curves, out / "curves.csv")
-    page = write_page(name, results, curves, out / "experiment.html")
+    said = headline(results, {result["digest"]: run.report for result, run in zip(results, runs, strict=True)})
+    page = write_page(name, results, curves, out / "experiment.html", said)
     if len(runs) <= _MOST_RUNS_SIDE_BY_SIDE:
         write_comparison(runs, out / "compare.html")
-    return _table(results, f"numbers {out / 'summary.csv'}, page {page}")
+    return Group(answer_first(said), _table(results, f"numbers {out / 'summary.csv'}, page {page}"))
 
 
 def _evaluated(result: Result, out: Path) -> Evaluated:

@@ -59,6 +59,8 @@ def run_grid(
         # one after the other: what the first makes for all seeds, the others find
         failures = _run(run_jobs(context, preparing, 1, listener.running), listener)
         if not failures:
+            failures = _run(run_jobs(context, [_check(grid, missing, out)], 1, listener.running), listener)
+        if not failures:
             queue = [
                 Job(
                     cell.name,
@@ -75,6 +77,11 @@ def run_grid(
 def _prepare(grid: Grid, cell: Cell, out: Path) -> Job:
     folder = cell.task_folder(out)
     return Job(f"task, seed {cell.seed}", "prepare", (grid.task, folder, cell.seed), folder / f"seed-{cell.seed}.log")
+
+
+def _check(grid: Grid, missing: Sequence[Cell], out: Path) -> Job:
+    one_of_each = list({cell.arm: cell for cell in reversed(missing)}.values())
+    return Job("the arms on this machine", "check_arms", (one_of_each, grid.task, out), out / "check.log")
 
 
 def _run(finished: Iterator[tuple[Job, Failure | None]], listener: Listener) -> list[Failure]:

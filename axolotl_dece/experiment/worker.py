@@ -11,7 +11,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from multiprocessing.connection import wait
@@ -30,6 +30,9 @@ from axolotl.cli.config import load_cfg
 from axolotl.cli.train import do_train
 
 import axolotl_dece.plugin  # noqa: F401 - for every run
+from axolotl_dece.audit import LEDGER_FILE
+from axolotl_dece.cards.push_files import TOKENIZER_FILES
+from axolotl_dece.check import find_hindrances
 from axolotl_dece.evaluation.evaluate import Questions, evaluate
 from axolotl_dece.evaluation.history import last_state
 from axolotl_dece.evaluation.load_model import Source
@@ -44,7 +47,7 @@ if find_spec("deepspeed") and not torch.cuda.is_available():
     # every run imports it where it is installed; on a GPU it might start CUDA, which no forked process can use
     import deepspeed  # noqa: F401
 
-_KEPT = ("dece_run.json", "trainer_state.json")
+_KEPT = ("dece_run.json", "trainer_state.json", LEDGER_FILE)
 
 
 def in_own_process(work: Callable[..., None], log: Path, *arguments: Any) -> None:
@@ -69,6 +72,17 @@ def _die_with_parent() -> None:
 def prepare(task: Task, folder: Path, seed: int) -> None:
     """Make what the runs of one seed share."""
     task.prepare(folder, seed)
+
+
+def check_arms(cells: Sequence[Cell], task: Task, out: Path) -> None:
+    """End with a sentence for whatever keeps one of these runs from its end here, before hours go into the others."""
+    said = []
+    for cell in cells:
+        material = task.prepare(cell.task_folder(out), cell.seed)
+        config = cell.training_config(material, _make_data(cell, material, out), cell.folder(out))
+        said += [f"`arms.{cell.arm}`: {reason}" for reason in find_hindrances(config)]
+    if said:
+        sys.exit("\n".join(said))
 
 
 def run_cell(cell: Cell, task: Task, out: Path, keep_weights: bool, made_by: Mapping[str, Any]) -> None:
@@ -128,8 +142,10 @@ def _clear(folder: Path, keep_weights: bool) -> None:
     states = sorted(run.glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
     if states:
         states[-1].replace(run / "trainer_state.json")
+    # the audit reads the ledger's tokens with the tokenizer
+    kept = (*_KEPT, *TOKENIZER_FILES) if (run / LEDGER_FILE).is_file() else _KEPT
     for path in run.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in _KEPT:
+        elif path.name not in kept:
             path.unlink()

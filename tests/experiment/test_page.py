@@ -21,7 +21,7 @@ def made(folder: Path, **changes: Any) -> list[dict[str, Any]]:
 
 def save_page(folder: Path, **changes: Any) -> Path:
     results = made(folder, **changes)
-    return write_page("x", results, {one["digest"]: CURVES for one in results}, folder / "page.html")
+    return write_page("x", results, {one["digest"]: CURVES for one in results}, folder / "page.html", [HOSTILE])
 
 
 def test_every_figure_is_one_that_plotly_knows(tmp_path: Path) -> None:

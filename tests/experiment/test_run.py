@@ -131,6 +131,30 @@ def test_a_changed_key_runs_its_arm_anew_and_a_failure_loses_no_other(out: Path,
     assert (plan.output.count("finished"), plan.output.count("to run")) == (1, 1)
 
 
+def test_an_arm_that_cannot_train_here_is_said_before_any_run(tmp_path: Path) -> None:
+    arms = {"ce": {"loss": "ce"}, "half": {"loss": "dece", "bf16": True}, "lora": {"loss": "dece", "adapter": "lora"}}
+    done = type_command(save_grid(tmp_path / "grid.yaml", arms=arms, seeds=[0]), tmp_path / "out", "--device", "cpu")
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert "`arms.half`: `bf16: true` needs a GPU" in said
+    assert "`arms.lora`: " in said
+    assert "`arms.ce`" not in said
+    assert not list((tmp_path / "out").glob("cells/*/*/*/run"))
+
+
+def test_a_ledger_outlives_the_weights_and_the_audit_reads_it(tmp_path: Path) -> None:
+    from axolotl_dece.cli.audit import audit
+
+    grid = save_grid(tmp_path / "grid.yaml", arms={"dece": {"loss": "dece", "dece_audit": True}}, seeds=[0])
+    ran = type_command(grid, tmp_path / "out")
+    assert ran.exit_code == 0, ran.output
+    run = tmp_path / "out/cells/dece/ripple-0.05/seed-0/run"
+    assert not list(run.rglob("*.safetensors"))
+    done = CliRunner().invoke(audit, [str(run), "--page", str(tmp_path / "audit.html")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "audit.html").is_file()
+
+
 def test_a_folder_of_other_things_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     done = type_command(save_grid(tmp_path / "grid" / "grid.yaml"), tmp_path)

@@ -16,7 +16,9 @@ from axolotl_dece.util.page import fill_page
 _HERE = Path(__file__).parent
 
 
-def write_page(name: str, results: Sequence[Result], curves: Mapping[str, Any], path: Path) -> Path:
+def write_page(
+    name: str, results: Sequence[Result], curves: Mapping[str, Any], path: Path, said: Sequence[str]
+) -> Path:
     """Write the page of an experiment.
 
     Args:
@@ -24,12 +26,17 @@ def write_page(name: str, results: Sequence[Result], curves: Mapping[str, Any], 
         results: Of all finished runs, at least one.
         curves: By digest of a run, what its trainer logged, as `report.json` keeps it.
         path: The file.
+        said: The answer, a sentence each.
     """
     content = {"sections": sections(results, curves)}
-    parts = {"name": html.escape(name), "summary": _summary(results), "facts": _facts(results)}
+    parts = {"name": html.escape(name), "said": _said(said), "summary": _summary(results), "facts": _facts(results)}
     page = fill_page(_HERE, "axolotl-dece: experiment", content, **parts)
     write_text_atomically(path, page)
     return path
+
+
+def _said(sentences: Sequence[str]) -> str:
+    return "\n".join(f'<p class="headline">{html.escape(sentence)}</p>' for sentence in sentences)
 
 
 def _summary(results: Sequence[Result]) -> str:
