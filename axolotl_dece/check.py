@@ -67,6 +67,15 @@ def inspect_config(
     return findings
 
 
+def find_hindrances(raw: Mapping[str, Any]) -> list[str]:
+    """Why a run of a config of one's own, with whatever loss of ours, would not come to its end on this machine."""
+    with _no_other_plugins():
+        findings = list(_plugin_findings(raw, lambda name: True))
+        if not has_error(findings):
+            findings += _run_findings(raw, is_ours=True)
+    return [finding.text for finding in findings if finding.level in ("error", "machine")]
+
+
 def has_error(findings: list[Finding]) -> bool:
     """Whether a run would not use DeCE."""
     return any(finding.level == "error" for finding in findings)

@@ -53,11 +53,17 @@ def audit(
     """
     from rich.console import Console
 
-    from axolotl_dece.audit.analyse.findings import load_audit
-    from axolotl_dece.audit.page import write_page
+    from axolotl_dece.audit import LEDGER_FILE, refuse_missing_ledger
 
     wanted = _Wanted(**options)
     wanted.check()
+    try:
+        refuse_missing_ledger(out / LEDGER_FILE)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    from axolotl_dece.audit.analyse.findings import load_audit
+    from axolotl_dece.audit.page import write_page
+
     console = Console()
     try:
         with console.status("reading the ledger and testing what goes together"):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.audit.record.ledger import Ledger
-from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, write_ledger
+from axolotl_dece.audit.record.ledger_file import write_ledger
 from axolotl_dece.audit.record.row_table import read_rows, tabulate
 from axolotl_dece.cli import dece
 from axolotl_dece.run_file import RUN_FILE

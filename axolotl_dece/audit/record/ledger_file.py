@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from axolotl_dece.audit import refuse_missing_ledger
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.row_table import RowTable, RowTokens
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.util.atomic import whole_file
 
-LEDGER_FILE = "_dece_ledger.parquet"
 FORMAT = 1
 _FACTS = b"dece_audit"
 _ROW_ARRAYS = ("visits", "learned", "withheld", "first_epoch", "previous_epoch", "last_epoch")
@@ -96,11 +96,10 @@ def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
     Raises:
         ValueError: As `read_table`.
     """
+    refuse_missing_ledger(path)
     try:
         schema = pq.read_schema(path)
         facts: dict[str, Any] = json.loads((schema.metadata or {})[_FACTS])
-    except FileNotFoundError as error:
-        raise ValueError(f"there is no ledger at {path}; train with `dece_audit: true`") from error
     except (pa.ArrowInvalid, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f"{path} is not a ledger of axolotl-dece ({error})") from error
     if facts.get("format") != FORMAT:

@@ -8,16 +8,10 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.decisions import Decisions, write_account
 from axolotl_dece.audit.record.ledger import Ledger
-from axolotl_dece.audit.record.ledger_file import (
-    LEDGER_FILE,
-    dataset_digest,
-    part_file,
-    read_part,
-    write_ledger,
-    write_part,
-)
+from axolotl_dece.audit.record.ledger_file import dataset_digest, part_file, read_part, write_ledger, write_part
 from axolotl_dece.audit.record.row_table import RowTable, read_rows
 from axolotl_dece.audit.record.row_watch import RowWatch
 

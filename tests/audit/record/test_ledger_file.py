@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.analyse.ledger_reader import read_audit
 from axolotl_dece.audit.record.ledger import Ledger
-from axolotl_dece.audit.record.ledger_file import LEDGER_FILE, dataset_digest, read_part, write_ledger, write_part
+from axolotl_dece.audit.record.ledger_file import dataset_digest, read_part, write_ledger, write_part
 from axolotl_dece.audit.record.row_table import read_rows, tabulate
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.util.atomic import write_json_atomically
