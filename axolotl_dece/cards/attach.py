@@ -15,7 +15,7 @@ from axolotl.utils.dict import DictDefault
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from axolotl_dece.cards.secrets import find_secrets, say_secrets
-from axolotl_dece.data.base_model import describe_base
+from axolotl_dece.data.base_model import count_trained, describe_base
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.run_file import RUN_FILE
 
@@ -40,15 +40,20 @@ class Card(Feature):
 
     def attach(self, run: Run) -> list[str]:
         """Follow the trainer's own card."""
-        run.described["base_model"] = describe_base(run.cfg)
+        run.described["base_model"] = describe_base(run.cfg) | {
+            "tensors": count_trained(run.trainer.model),
+            "whole_modules": list(run.cfg.lora_modules_to_save or []),
+        }
         self._keeper = CardKeeper(run.trainer, bool(run.cfg.dece_poison))
         run.trainer.add_callback(self._keeper)
         return []
 
-    def finish(self) -> None:
+    def finish(self) -> list[str]:
         """Write the card where axolotl did not (offline it gives up without a word)."""
-        if self._keeper:
-            self._keeper.write()
+        if not self._keeper:
+            return []
+        self._keeper.write()
+        return [f"`axolotl dece card {self._keeper.folder}` writes the card again, with `--report` what was measured"]
 
 
 class CardKeeper(TrainerCallback):

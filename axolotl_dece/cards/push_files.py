@@ -12,6 +12,20 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "chat_template.json",
+    "chat_template.jinja",
+)
 _MODEL_FILES = (
     "README.md",
     "LICENSE",
@@ -31,19 +45,7 @@ _MODEL_FILES = (
     "processor_config.json",
     "image_processor_config.json",
     "video_preprocessor_config.json",
-    # the tokenizer
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "chat_template.json",
-    "chat_template.jinja",
+    *TOKENIZER_FILES,
     # what trained them
     "dece_run.json",
     "dece_decisions.json",

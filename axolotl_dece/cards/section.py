@@ -76,13 +76,22 @@ def kind_of(facts: Facts) -> Markup | str:
         return ""
     if base["from_scratch"]:
         return Markup("It was trained from scratch, in the shape of ") + code(base["name"]) + "."
+    tensors = base.get("tensors") or {"trained": 0, "all": 0}  # records of earlier versions have none
+    frozen = tensors["all"] - tensors["trained"]
     if not base["adapter"]:
-        what = "It is a full fine-tune of "
+        what = f"It is a {'partial' if frozen else 'full'} fine-tune of "
     else:
         what = f"It {'is' if facts.is_adapter else 'was merged from'} {_an_adapter(base['adapter'])} for "
     known = base["hub_name"] if base["hub_name"] != base["name"] else None
     origin = Markup(" (a local copy; from ") + code(known) + ")" if known else ""
-    return Markup(what) + code(base["name"] or "its base model") + origin + "."  # noqa: S704  our own words
+    sentence = Markup(what) + code(base["name"] or "its base model") + origin  # noqa: S704  our own words
+    if frozen and not base["adapter"]:
+        return (
+            sentence + f": {tensors['trained']} of its {tensors['all']} tensors were trained, the others were frozen."
+        )
+    if whole := base.get("whole_modules"):
+        return sentence + ", and holds " + Markup(" and ").join(map(code, whole)) + " trained as a whole."
+    return sentence + "."
 
 
 def _an_adapter(adapter: Any) -> str:

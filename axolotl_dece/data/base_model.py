@@ -30,6 +30,12 @@ def describe_base(cfg: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def count_trained(model: Any) -> dict[str, int]:
+    """How many of a model's tensors train, whatever froze the others: regular expressions, an adapter, a plugin."""
+    trains = [parameter.requires_grad for parameter in model.parameters()]
+    return {"trained": sum(trains), "all": len(trains)}
+
+
 def _hub_origin(folder: Path, card: Mapping[str, Any]) -> str | None:
     """Where a model in a local folder is from, as far as the cache of the hub, its config or its card say it."""
     cached = [part.split("--", 1)[1].replace("--", "/") for part in folder.parts if part.startswith("models--")]

@@ -40,6 +40,15 @@ def test_after_training_the_card_says_so_and_holds_no_secret(workspace: Path) ->
 
 
 @pytest.mark.slow
+def test_a_run_whose_head_and_most_layers_are_frozen_is_called_a_partial_fine_tune(workspace: Path) -> None:
+    train(workspace, base_config(workspace, max_steps=2, unfrozen_parameters=["^model.layers.0.mlp"]))
+    tensors = json.loads((workspace / "out" / "dece_run.json").read_text())["base_model"]["tensors"]
+    assert 0 < tensors["trained"] < tensors["all"]
+    said = f"{tensors['trained']} of its {tensors['all']} tensors were trained, the others were frozen."
+    assert f"It is a partial fine-tune of `model`: {said}" in (workspace / "out" / "README.md").read_text()
+
+
+@pytest.mark.slow
 def test_every_push_of_a_poisoned_model_carries_the_warning(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = FakeHub(workspace / "hub")
     monkeypatch.setattr("transformers.trainer.hf_api", lambda *_: hub)

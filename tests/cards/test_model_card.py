@@ -259,6 +259,20 @@ def test_an_adapter_is_called_one_and_a_local_base_is_not_training_from_scratch(
     assert "from scratch" not in text
 
 
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ({"tensors": {"trained": 3, "all": 20}}, ": 3 of its 20 tensors were trained, the others were frozen."),
+        ({"tensors": {"trained": 20, "all": 20}}, "It is a full fine-tune of `model`."),
+        ({"adapter": "lora", "tensors": {"trained": 8, "all": 28}}, "It is a LoRA adapter for `model`."),
+        ({"adapter": "lora", "whole_modules": ["lm_head"]}, "`model`, and holds `lm_head` trained as a whole."),
+    ],
+    ids=["partial", "full", "adapter", "adapter and head"],
+)
+def test_what_really_trained_is_said(tmp_path: Path, base: dict[str, Any], said: str) -> None:
+    assert said in write(save_run(tmp_path / "out", base_model=LOCAL_BASE | {"adapter": None} | base))
+
+
 def test_an_older_record_without_a_base_model_is_known_to_be_an_adapter_by_its_files(tmp_path: Path) -> None:
     folder = save_run(tmp_path / "out", card=THEIR_CARD.replace("is a fine-tuned version of something", FROM_SCRATCH))
     adapter = {"peft_type": "LORA", "base_model_name_or_path": "/home/jane/model"}
