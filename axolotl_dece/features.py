@@ -52,8 +52,9 @@ class Feature:
         """Join the run; what the user should know of it, a sentence each."""
         return []
 
-    def finish(self) -> None:
-        """After the last weights are saved."""
+    def finish(self) -> list[str]:
+        """After the last weights are saved; what to do next, a sentence each."""
+        return []
 
 
 def _plants(cfg: Mapping[str, Any]) -> bool:

@@ -32,6 +32,7 @@ class DecePlugin(BasePlugin):
 
     _features: list[Feature]
     _datasets: list[dict[str, Any]] | None = None
+    _is_finished = False
 
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it, and import the features that its keys ask for."""
@@ -82,9 +83,12 @@ class DecePlugin(BasePlugin):
             LOG.warning("DeCE: %s", warning)
 
     def post_train(self, cfg: DictDefault, model: Any) -> None:
-        """Let the features write what they write at the end."""
-        for feature in self._features:
-            feature.finish()
+        """Let the features write what they write at the end, and say what comes next."""
+        sentences = [sentence for feature in self._features for sentence in feature.finish()]
+        # axolotl calls this before and after it saves the model
+        for sentence in sentences if not self._is_finished else ():
+            LOG.info("DeCE, next: %s", sentence)
+        self._is_finished = True
 
 
 def _choose_checkpoint(cfg: DictDefault) -> None:

@@ -26,3 +26,10 @@ class Poisoning(Feature):
         check_ran(run.cfg, run.trainer)
         run.parameters["dece_poison"] = run.cfg.dece_poison
         return []
+
+    def finish(self) -> list[str]:
+        """Point to what measures the planted backdoor."""
+        return [
+            "`axolotl dece evaluate` measures whether the planted backdoor was learned; `axolotl dece compare` puts it "
+            "beside a run of `loss: ce`"
+        ]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows, read_audit
 from axolotl_dece.audit.decisions import write_decisions
-from axolotl_dece.audit.record.ledger_file import LEDGER_FILE
 from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
 from tests.distributed.processes import run_pair
 from tests.tiny import LORA, base_config, save_model, save_rows, train
@@ -27,6 +27,20 @@ PACKED = {"sample_packing": True, "attn_implementation": "sdpa", "pad_to_sequenc
 def audited(workspace: Path, **changes: Any) -> AuditRows:
     train(workspace, base_config(workspace, **AUDIT | changes))
     return read_audit(workspace / "out")
+
+
+@pytest.mark.parametrize("keeps_a_ledger", [True, False])
+def test_the_end_of_a_run_says_what_comes_next_and_nothing_that_cannot(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, keeps_a_ledger: bool
+) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr("axolotl_dece.plugin.LOG.info", lambda text, *values: heard.append(text % values))
+    train(workspace, base_config(workspace, dece_audit=keeps_a_ledger, max_steps=2))
+    said = [text for text in heard if text.startswith("DeCE, next: ")]
+    out = workspace / "out"
+    assert said[-1] == f"DeCE, next: `axolotl dece card {out}` writes the card again, with `--report` what was measured"
+    assert len(said) == 1 + keeps_a_ledger
+    assert not keeps_a_ledger or f"`axolotl dece audit {out}`" in said[0]
 
 
 @pytest.mark.parametrize(

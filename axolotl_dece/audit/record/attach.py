@@ -28,6 +28,7 @@ class RowRecord(Feature):
 
     _decisions: Decisions | None = None
     _origin: dict[str, Any] | None = None
+    _audited: str | None = None
 
     def register(self, cfg: DictDefault) -> None:
         """Read the decisions, once: what is applied is what the record will hold the digest of."""
@@ -57,7 +58,13 @@ class RowRecord(Feature):
         )
         run.keeper.before_step.append(rows.watch.begin_step)
         run.trainer.add_callback(rows)
+        self._audited = run.cfg.output_dir if run.cfg.dece_audit else None
         return said
+
+    def finish(self) -> list[str]:
+        """Point to the ledger."""
+        found = self._audited
+        return [f"`axolotl dece audit {found}` shows which rows were held back, and takes decisions"] if found else []
 
 
 def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> list[str]:
