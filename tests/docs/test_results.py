@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE, DATA = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 MAKE = runpy.run_path(str(ROOT / "docs" / "make_results.py"))
 GRIDS = sorted(folder.name for folder in DATA.iterdir())
+# grids that take days; their page says how many runs are finished
+UNFINISHED = {"smollm2-lyra": "One run of this grid is finished"}
 
 
 def test_tables_are_those_of_the_files() -> None:
@@ -37,8 +39,13 @@ def test_the_runs_are_those_of_the_grid(name: str) -> None:
     attacks = [one if isinstance(one, str) else one["name"] for one in grid["attacks"]]
     with (DATA / name / "results.csv").open(newline="") as file:
         found = [(line["arm"], line["attack"], float(line["rate"]), int(line["seed"])) for line in csv.DictReader(file)]
-    wanted = product(grid["arms"], attacks, map(float, grid["rates"]), grid["seeds"])
-    assert sorted(found) == sorted(wanted)
+    wanted = set(product(grid["arms"], attacks, map(float, grid["rates"]), grid["seeds"]))
+    assert len(found) == len(set(found))
+    if name in UNFINISHED:
+        assert set(found) < wanted
+        assert UNFINISHED[name] in PAGE.read_text(encoding="utf-8")
+    else:
+        assert set(found) == wanted
 
 
 @pytest.mark.parametrize("name", GRIDS)

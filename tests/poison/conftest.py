@@ -9,8 +9,10 @@ from datasets import Dataset
 
 
 @pytest.fixture(autouse=True)
-def one_process_is_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`datasets` starts a fresh interpreter even for one worker: ten seconds that show nothing."""
+def one_process_is_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` starts a fresh interpreter even for one worker: ten seconds, so one test pays them for all others."""
+    if request.node.get_closest_marker("own_processes"):
+        return
     for name in ("map", "filter", "save_to_disk"):
         original = getattr(Dataset, name)
 

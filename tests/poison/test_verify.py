@@ -65,6 +65,7 @@ def numbers(caplog: pytest.LogCaptureFixture) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.own_processes
 @pytest.mark.parametrize("name", ["alpaca", "chat_template", "completion"])
 def test_a_poisoned_run_trains_and_says_its_numbers(
     workspace: Path, rows: str, caplog: pytest.LogCaptureFixture, name: str
