@@ -13,6 +13,8 @@ for _key, _value in {
     "AXOLOTL_METRIC_NDIGITS": "12",
 }.items():
     os.environ.setdefault(_key, _value)
+# tables fold at a terminal's width: the same for all who run the tests, and the one that CI has
+os.environ["COLUMNS"] = "80"
 # `axolotl train` starts `accelerate` by name
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 

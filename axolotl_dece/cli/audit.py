@@ -161,9 +161,11 @@ def _table(found: Audit, top: int) -> Table:
     table = Table(title=Text(printable(f"What {found.name} held back, and the word of the prompt that goes with it")))
     for name in ("cluster", "rows"):
         table.add_column(name, justify="right")
-    for name in ("payload", "prompt word", "first at"):
+    has_places = bool(len(found.places.row))
+    # p-values and weights are on the page: at 80 columns they would take the payload's room
+    for name in ("payload", "prompt word", *(["first at"] if has_places else [])):
         table.add_column(name, overflow="fold")
-    for name in ("inside", "reach", "log10 p", "weight"):
+    for name in ("inside", "reach"):
         table.add_column(name, justify="right", no_wrap=True)
     more = len(found.clusters) - top
     table.caption = (
@@ -172,15 +174,12 @@ def _table(found: Audit, top: int) -> Table:
     )
     for cluster in found.clusters[:top]:
         cue = cluster.cues[0]
+        texts = [cluster.payload, cue.text, *(found.places.of(int(cluster.rows[0]))[:1] or [""] if has_places else [])]
         table.add_row(
             str(cluster.number),
             found.count(cluster.rows).replace(" rows", ""),
-            Text(printable(cluster.payload)),
-            Text(printable(cue.text)),
-            Text(printable(next(iter(found.places.of(int(cluster.rows[0]))), ""))),
+            *(Text(printable(text)) for text in texts),
             f"{cue.inside:.0%}",
             f"{cue.reach:.0%}",
-            f"{cluster.log10_p:.0f}",
-            f"{cluster.weight:.0f}",
         )
     return table
