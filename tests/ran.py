@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "ran.csv"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "ran.csv"
 OUTCOMES = ("passed", "failed", "skipped", "xfailed")
 KEY = ("axolotl", "python", "kind", "file")
 COLUMNS = (*KEY, *OUTCOMES, "torch", "transformers", "date")
@@ -32,8 +33,9 @@ def read_rows(path: Path = PAGE) -> list[dict[str, str]]:
 
 
 def write_rows(rows: list[dict[str, str]], path: Path = PAGE) -> None:
-    """Put these rows in the place of those with the same key."""
-    merged = {tuple(row[k] for k in KEY): row for row in [*read_rows(path), *rows]}
+    """Put these rows in the place of those with the same key; rows of files that are gone go too."""
+    kept = [row for row in read_rows(path) if (ROOT / row["file"]).exists()]
+    merged = {tuple(row[k] for k in KEY): row for row in [*kept, *rows]}
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
