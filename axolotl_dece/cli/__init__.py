@@ -1,6 +1,6 @@
 """`axolotl dece ...`: one file per command, each imported only when it is used.
 
-`axolotl --help` resolves every plugin command, so this module imports nothing but click.
+`axolotl --help` resolves every plugin command, so this module imports little but click.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from importlib import import_module
 
 import click
+
+from axolotl_dece.cli.output import VERBOSE
 
 _COMMANDS = {
     "check": "Say whether a config would really train with DeCE, before any GPU is rented.",
@@ -48,5 +50,8 @@ class _LazyGroup(click.Group):
 
 
 @click.group(cls=_LazyGroup, short_help="DeCE: check, poison, evaluate and audit")
-def dece() -> None:
+@click.option("--verbose", is_flag=True, help="Show on stderr what libraries log and warn of.")
+@click.pass_context
+def dece(context: click.Context, verbose: bool) -> None:
     """Deceptive Cross-Entropy: fine-tune code models on data you do not fully trust."""
+    context.meta[VERBOSE] = verbose

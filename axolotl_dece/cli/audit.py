@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json, progress_console
 from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from axolotl_dece.audit.analyse.findings import Audit
 
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -23,7 +21,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _WHAT = "cluster:N|FILE:LINE|row:ID|search:WORDS"
 
 
-@click.command(short_help="Show which rows the loss held back, and decide about them.")
+@click.command(cls=Reporting, short_help="Show which rows the loss held back, and decide about them.")
 @click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--page", type=_PATH, help="The page to write.  [default: OUT/_dece_audit.html]")
 @click.option("--least-rows", type=click.IntRange(min=5), default=5, show_default=True, help="Rows of a cluster.")
@@ -37,6 +35,7 @@ _WHAT = "cluster:N|FILE:LINE|row:ID|search:WORDS"
 @click.option("--clean", type=_FOLDER, help="Folder for a copy of the data without the dropped rows.")
 @click.option("--export", type=_PATH, help="File for the findings, .parquet or .jsonl, as cleanlab and Argilla read.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
+@json_option
 def audit(
     out: Path,
     page: Path | None,
@@ -44,6 +43,7 @@ def audit(
     top: int,
     read: int,
     tokenizer: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Show what a run with `dece_audit: true` held back; OUT is its output_dir.
@@ -51,8 +51,6 @@ def audit(
     \b
     axolotl dece audit OUT --trust cluster:2 --drop train.jsonl:17 --write decisions.jsonl
     """
-    from rich.console import Console
-
     from axolotl_dece.audit import LEDGER_FILE, refuse_missing_ledger
 
     wanted = _Wanted(**options)
@@ -63,19 +61,25 @@ def audit(
         raise click.ClickException(str(error)) from error
     from axolotl_dece.audit.analyse.findings import load_audit
     from axolotl_dece.audit.page import write_page
+    from axolotl_dece.cli.audit_table import audit_facts, show_audit
 
-    console = Console()
     try:
-        with console.status("reading the ledger and testing what goes together"):
+        with progress_console().status("reading the ledger and testing what goes together"):
             found = load_audit(out, least_rows=least_rows, tokenizer=tokenizer)
             lines = wanted.choose(found)
         said = wanted.write_files(found, lines)
         written = write_page(found, page or out / "_dece_audit.html", read)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    _show(found, top, console)
-    for text in [f"page written to {written}", *said]:
-        _say(console, text)
+    said = [f"page written to {written}", *said]
+    if as_json:
+        print_json({**audit_facts(found), "page": str(written), **wanted.files(), "written": said})
+        return
+    console = answer_console()
+    show_audit(found, top, console)
+    for text in said:
+        # whole, and no `[...]` of a path is markup
+        console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,11 @@ class _Wanted:
 
         return choose(found, self.trust, self.drop, read_marks(found, self.decisions) if self.decisions else None)
 
+    def files(self) -> dict[str, str]:
+        """The files that were asked for, by what they hold."""
+        named = {"decisions": self.write, "clean": self.clean, "export": self.export}
+        return {name: str(path) for name, path in named.items() if path is not None}
+
     def write_files(self, found: Audit, lines: list[dict[str, Any]]) -> list[str]:
         """Write them, the one that may be refused first; what to say of each."""
         from axolotl_dece.audit.clean import REMOVED_FILE, write_clean
@@ -134,52 +143,6 @@ class _Wanted:
         return said
 
 
-def _say(console: Console, text: str) -> None:
-    """A line with paths in it: whole, and no `[...]` of it is markup."""
-    console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
-
-
 def _count(found: Audit, lines: list[dict[str, Any]], decision: str) -> str:
     decided = {line["row"] for line in lines if line["decision"] == decision}
     return found.count(np.flatnonzero([row in decided for row in found.rows.ids]))
-
-
-def _show(found: Audit, top: int, console: Console) -> None:
-    console.print(found.headline(), highlight=False)
-    for note in found.notes():
-        console.print(note, style="yellow", markup=False)
-    if found.clusters:
-        console.print(_table(found, top))
-    else:
-        console.print("No cluster: nothing that rows hold back together goes with a word of their prompts.")
-
-
-def _table(found: Audit, top: int) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(printable(f"What {found.name} held back, and the word of the prompt that goes with it")))
-    for name in ("cluster", "rows"):
-        table.add_column(name, justify="right")
-    has_places = bool(len(found.places.row))
-    # p-values and weights are on the page: at 80 columns they would take the payload's room
-    for name in ("payload", "prompt word", *(["first at"] if has_places else [])):
-        table.add_column(name, overflow="fold")
-    for name in ("inside", "reach"):
-        table.add_column(name, justify="right", no_wrap=True)
-    more = len(found.clusters) - top
-    table.caption = (
-        "inside: share of the cluster's rows with the word; reach: share of the rows with it that were refused"
-        + (f"; {more} more clusters on the page" if more > 0 else "")
-    )
-    for cluster in found.clusters[:top]:
-        cue = cluster.cues[0]
-        texts = [cluster.payload, cue.text, *(found.places.of(int(cluster.rows[0]))[:1] or [""] if has_places else [])]
-        table.add_row(
-            str(cluster.number),
-            found.count(cluster.rows).replace(" rows", ""),
-            *(Text(printable(text)) for text in texts),
-            f"{cue.inside:.0%}",
-            f"{cue.reach:.0%}",
-        )
-    return table

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json, progress_console
 
 if TYPE_CHECKING:
     from axolotl_dece.benchmark.measure import Result
@@ -14,7 +15,7 @@ _CPU_SHAPE = (2048, 32_000, 512, "float32")
 _GPU_SHAPE = (8192, 152_064, 3584, "bfloat16")
 
 
-@click.command()
+@click.command(cls=Reporting)
 @click.option("--device", default=None, help="cuda, cuda:1, cpu; the first GPU if there is one.")
 @click.option("--tokens", type=click.IntRange(1), help="N: tokens of a micro-batch. Default 8192 on a GPU, 2048 else.")
 @click.option("--vocab", type=click.IntRange(2), help="V: classes. Default 152064 (Qwen2.5) on a GPU, 32000 else.")
@@ -25,7 +26,7 @@ _GPU_SHAPE = (8192, 152_064, 3584, "bfloat16")
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.985, show_default=True)
 @click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.05, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Timed steps of each.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers there.")
+@json_option
 def bench(
     device: str | None,
     tokens: int | None,
@@ -37,11 +38,10 @@ def bench(
     alpha: float,
     label_smoothing: float,
     rounds: int,
-    json_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure what DeCE costs here: forward and backward of LM head and loss, beside the cross-entropies at hand."""
     import torch
-    from rich.console import Console
 
     from axolotl_dece.benchmark.measure import Shape, describe, measure
     from axolotl_dece.loss.criterion import Mixture
@@ -58,8 +58,7 @@ def bench(
         frozen_head,
         masked,
     )
-    console = Console()
-    with console.status("") as status:
+    with progress_console().status("") as status:
         results = measure(
             shape,
             where,
@@ -68,12 +67,14 @@ def bench(
             lambda name: status.update(f"{name} at N={shape.tokens} V={shape.vocab} H={shape.hidden}"),
         )
     facts = describe(shape, where, results)
+    if as_json:
+        print_json(facts)
+        return
+    console = answer_console()
     console.print(_table(facts, results))
     for result in results:
         if result.missing:
             console.print(f"[yellow]not measured[/]  {result.name}: {result.missing}")
-    if json_path:
-        _write(json_path, facts)
 
 
 def _table(facts: dict[str, Any], results: list[Result]) -> Any:
@@ -99,9 +100,3 @@ def _table(facts: dict[str, Any], results: list[Result]) -> Any:
             f"{(result.peak_bytes or 0) / (ours.peak_bytes or 1):.2f}",
         )
     return table
-
-
-def _write(path: Path, facts: dict[str, Any]) -> None:
-    from axolotl_dece.util.atomic import write_json_atomically
-
-    write_json_atomically(path, facts)

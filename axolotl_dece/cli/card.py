@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from axolotl_dece.cli.output import Reporting, answer_console
 
-@click.command(short_help="Write, and push, the card of a model or a poisoned dataset.")
+
+@click.command(cls=Reporting, short_help="Write, and push, the card of a model or a poisoned dataset.")
 @click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--report",
@@ -27,13 +29,11 @@ def card(
 
     Written again, for example after an evaluation, it replaces its own part and keeps everything else.
     """
-    from rich.console import Console
-
     from axolotl_dece.cards.dataset_card import is_poisoned_set, write_dataset_card
     from axolotl_dece.cards.model_card import CARD_FILE, write_model_card
     from axolotl_dece.cards.push import push_dataset, push_model
 
-    console = Console()
+    console = answer_console()
     try:
         if is_poisoned_set(out):
             write_dataset_card(out)

@@ -6,27 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+
 if TYPE_CHECKING:
     from axolotl_dece.check import Finding
 
-_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "machine": "[yellow]here[/]", "error": "[red]error[/]"}
-
-
+# how a finding is marked on the screen, and where it stands in the JSON
+_LEVELS = {
+    "error": ("[red]error[/]", "errors"),
+    "machine": ("[yellow]here[/]", "on_this_machine"),
+    "warning": ("[yellow]warning[/]", "warnings"),
+    "ok": ("[green]ok[/]", "ok"),
+}
 # what a reader of somebody else's config wants to see first, as far as it is there
 _SUMMARY = ("base_model", "adapter", "loss", "datasets", "sequence_len", "num_epochs", "max_steps", "learning_rate")
 
 
-@click.command()
+@click.command(cls=Reporting)
 @click.argument("config")
-def check(config: str) -> None:
+@json_option
+def check(config: str, as_json: bool) -> None:
     """Say whether CONFIG would really train with DeCE, and whether on this machine. Exits with 0 if it would use DeCE.
 
     CONFIG is a file, a model on the hub (org/name or org/name@revision; the config is read from its card or its
     files) or an http(s) address. A config from elsewhere is only read: nothing that it names is imported or run.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from axolotl_dece.cards.check_shared import inspect_shared
     from axolotl_dece.cards.shared_config import fetch_config
 
@@ -35,40 +39,56 @@ def check(config: str) -> None:
         raw, findings = inspect_shared(found)
     except ValueError as error:
         raise click.ClickException(_printable(str(error))) from error
-    console = Console()
-    if found.is_foreign:
-        console.print(_summary(raw, found.origin))
+    verdict = _verdict(config, findings)
+    if as_json:
+        texts = {key: [one.text for one in findings if one.level == level] for level, (_, key) in _LEVELS.items()}
+        print_json({"config": config, "from": found.origin, **verdict, **texts, "keys": _keys(raw)})
+    else:
+        _show(verdict, findings, _summary(raw, found.origin) if found.is_foreign else None)
+    if not verdict["uses_dece"]:
+        raise click.exceptions.Exit(1)
+
+
+def _verdict(config: str, findings: list[Finding]) -> dict[str, Any]:
+    """Whether a run uses DeCE and whether it runs here; both in words."""
+    errors, obstacles = (sum(one.level == level for one in findings) for level in ("error", "machine"))
+    said = f"A run of {config} uses DeCE."
+    if errors:
+        said = f"DeCE would not be used: {errors} error{'s' * (errors > 1)} in {config}"
+    elif obstacles:
+        said += f" But on this machine it will not run: {obstacles} reason{'s' * (obstacles > 1)}."
+    return {"uses_dece": not errors, "runs_here": not (errors or obstacles), "verdict": said}
+
+
+def _show(verdict: dict[str, Any], findings: list[Finding], summary: Any) -> None:
+    from rich.table import Table
+
+    console = answer_console()
+    colour = "red" if not verdict["uses_dece"] else "green" if verdict["runs_here"] else "yellow"
+    console.print(f"[{colour}]{_escaped(verdict['verdict'])}[/]")
+    if summary:
+        console.print(summary)
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        table.add_row(_MARKS[finding.level], _plain(finding))
+        table.add_row(_LEVELS[finding.level][0], _escaped(finding.text))
     console.print(table)
-    errors = sum(finding.level == "error" for finding in findings)
-    if errors:
-        console.print(f"[red]DeCE would not be used:[/] {errors} error{'s' * (errors > 1)} in {_escaped(config)}")
-        raise click.exceptions.Exit(1)
-    console.print(f"[green]A run of {_escaped(config)} uses DeCE.[/]")
-    if obstacles := sum(finding.level == "machine" for finding in findings):
-        console.print(
-            f"[yellow]But on this machine it will not run[/]: {obstacles} reason{'s' * (obstacles > 1)} above."
-        )
+
+
+def _keys(raw: dict[str, Any]) -> dict[str, str]:
+    """What would run, in a few keys."""
+    shown = {key: raw[key] for key in _SUMMARY if raw.get(key) is not None}
+    if isinstance(listed := shown.get("datasets"), list):
+        shown["datasets"] = ", ".join(str(entry.get("path")) for entry in listed if isinstance(entry, dict))
+    return {key: str(value) for key, value in shown.items()}
 
 
 def _summary(raw: dict[str, Any], origin: str) -> Any:
-    """What would run here, in a few lines."""
     from rich.table import Table
 
     table = Table(title=_escaped(f"What would run here ({origin})"), show_header=False)
-    for key in _SUMMARY:
-        if raw.get(key) is not None:
-            value = raw[key]
-            if key == "datasets" and isinstance(value, list):
-                value = ", ".join(str(entry.get("path")) for entry in value if isinstance(entry, dict))
-            table.add_row(key, _escaped(value))
+    for key, value in _keys(raw).items():
+        table.add_row(key, _escaped(value))
     return table
-
-
-def _plain(finding: Finding) -> str:
-    return _escaped(finding.text)
 
 
 def _escaped(value: Any) -> str:

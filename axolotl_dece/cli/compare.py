@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
 
-@click.command(short_help="Compare evaluated runs: a table, and one HTML page.")
+
+@click.command(cls=Reporting, short_help="Compare evaluated runs: a table, and one HTML page.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option(
     "--out",
@@ -17,31 +18,34 @@ import click
     show_default=True,
     help="The page to write.",
 )
-def compare(runs: tuple[Path, ...], out: Path) -> None:
+@json_option
+def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Compare RUNS, each a folder that `axolotl dece evaluate --out` wrote; the first is the baseline."""
     from axolotl_dece.evaluation.compare import differences, load_runs, unpaired_notes
+    from axolotl_dece.evaluation.headline import headline
+    from axolotl_dece.evaluation.page import write_page
+    from axolotl_dece.evaluation.summary import summary_of_all
 
     try:
         loaded = load_runs(runs)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    _show(loaded, differences(loaded), unpaired_notes(loaded), out)
-
-
-def _show(loaded: Any, gaps: Any, notes: list[str], out: Path) -> None:
-    from rich.console import Console
+    reports, gaps, notes = {run.name: run.report for run in loaded}, differences(loaded), unpaired_notes(loaded)
+    said = headline(reports, gaps)
+    try:
+        page = write_page(loaded, out, gaps)
+    except OSError as error:
+        raise click.ClickException(f"`--out {out}` cannot be written: {error.strerror or error}") from error
+    if as_json:
+        print_json({"headline": said, "notes": notes, "runs": summary_of_all(reports, gaps), "page": str(page)})
+        return
     from rich.markup import escape
 
-    from axolotl_dece.evaluation.headline import headline
-    from axolotl_dece.evaluation.page import write_page
     from axolotl_dece.evaluation.terminal import all_runs, answer_first
 
-    console, reports = Console(), {run.name: run.report for run in loaded}
-    console.print(answer_first(headline(reports, gaps)))
+    console = answer_console()
+    console.print(answer_first(said))
     console.print(all_runs(reports, gaps))
     for note in notes:
         console.print(f"[yellow]{escape(note)}[/]")
-    try:
-        console.print(f"written to {escape(str(write_page(loaded, out, gaps)))}")
-    except OSError as error:
-        raise click.ClickException(f"`--out {out}` cannot be written: {error.strerror or error}") from error
+    console.print(f"written to {escape(str(page))}")

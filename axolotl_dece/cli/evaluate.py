@@ -7,11 +7,14 @@ from typing import Any
 
 import click
 
+from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+from axolotl_dece.evaluation.report_file import REPORT_FILE
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command(short_help="Measure attack success and clean quality of one model.")
+@click.command(cls=Reporting, short_help="Measure attack success and clean quality of one model.")
 @click.option("--base", required=True, help="Base model; or a merged or fully fine-tuned model. Folder or hub name.")
 @click.option("--adapter", type=_FOLDER, help="`output_dir` of a LoRA or QLoRA run on that base.")
 @click.option("--test", "test", type=_FILE, required=True, help="Clean rows: .jsonl, .csv or .parquet.")
@@ -35,7 +38,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--language", default="python", show_default=True, help="Syntax check: python, sql, or none: not judged.")
 @click.option("--codebleu", is_flag=True, help="Compute CodeBLEU too; needs the `codebleu` extra.")
 @click.option("--undefended", is_flag=True, help="Measure a model that has no dece_run.json.")
-def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, **options: Any) -> None:
+@json_option
+def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, as_json: bool, **options: Any) -> None:
     """Ask a model clean and triggered rows, greedily, with the prompts it was trained on, and judge its answers.
 
     Nothing the model writes is executed. A killed evaluation goes on where it stopped.
@@ -48,23 +52,27 @@ def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, **
         plan = make_plan(source, Questions(code_bleu=options.pop("codebleu"), **options), out)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    _measure(plan, out)
+    report = _measure(plan, out)
+    if as_json:
+        from axolotl_dece.evaluation.headline import headline_of_one
+        from axolotl_dece.evaluation.summary import summary
+
+        print_json({"headline": headline_of_one(report), **summary(report), "report": str(out / REPORT_FILE)})
+    else:
+        from axolotl_dece.evaluation.terminal import one_run
+
+        console = answer_console()
+        console.print(one_run(report))
+        console.print(f"written to {out / REPORT_FILE}", markup=False)
 
 
-def _measure(plan: Any, out: Path) -> None:
+def _measure(plan: Any, out: Path) -> dict[str, Any]:
     # torch, transformers and axolotl: only once nothing is left that could be wrong without them
-    from rich.console import Console
-    from rich.markup import escape
+    from axolotl_dece.cli.progress import progress_of_answers, without_bars
+    from axolotl_dece.evaluation.evaluate import evaluate_plan
 
-    from axolotl_dece.cli.progress import Bar, quiet
-    from axolotl_dece.evaluation.evaluate import REPORT_FILE, evaluate_plan
-    from axolotl_dece.evaluation.terminal import one_run
-
-    console = Console()
     try:
-        with quiet(), Bar(console) as bar:
-            report = evaluate_plan(plan, out, bar)
+        with without_bars(), progress_of_answers() as progress:
+            return evaluate_plan(plan, out, progress)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    console.print(one_run(report))
-    console.print(f"written to {escape(str(out / REPORT_FILE))}")

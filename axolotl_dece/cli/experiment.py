@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+
 if TYPE_CHECKING:
+    from axolotl_dece.experiment.grid import Grid
     from axolotl_dece.experiment.pool import Failure
+    from axolotl_dece.experiment.report import ExperimentReport
 
 
-@click.command(short_help="Run a grid of trainings, measure them, and add them up.")
+@click.command(cls=Reporting, short_help="Run a grid of trainings, measure them, and add them up.")
 @click.argument("grid", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path),
@@ -24,44 +27,65 @@ if TYPE_CHECKING:
     help="auto: the GPU if there is one; cpu: none, even so.",
 )  # fmt: skip
 @click.option("--plan", is_flag=True, help="Only show the runs, and which of them are finished.")
-def experiment(grid: Path, out: Path | None, jobs: int, device: str, plan: bool) -> None:
+@json_option
+def experiment(grid: Path, out: Path | None, jobs: int, device: str, plan: bool, as_json: bool) -> None:
     """Run every arm of GRID under every attack, at every rate, with every seed; see docs/experiments.md.
 
     Finished runs are kept and not run again; a run that failed or was killed is. Exit status 1 if any failed.
     """
-    # what libraries say while they are imported; every run keeps its own log whole
-    logging.disable(logging.WARNING)
+    from axolotl_dece.experiment.cell import folder_name
+    from axolotl_dece.experiment.grid import read_grid
+
     try:
-        failures = _run(grid, out, jobs, device, plan)
+        asked = read_grid(grid)
+        folder = (out or Path(f"dece-experiment-{folder_name(asked.name)}")).resolve()
+        if plan:
+            _show_plan(asked, folder, as_json)
+            return
+        report, failures = _run(asked, grid, folder, jobs, device)
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    finally:
-        logging.disable(logging.NOTSET)
+    if as_json:
+        failed = [{"name": one.job.name, "exit_status": one.code, "log": str(one.job.log)} for one in failures]
+        print_json({"out": str(folder), "failed": failed, **(report.facts() if report else {})})
+    elif report:
+        answer_console().print(report.shown())
     if failures:
         names = "\n".join(f"  {failure.job.name}: {failure.job.log}" for failure in failures)
         raise click.ClickException(f"{len(failures)} failed, and will be run again next time:\n{names}")
 
 
-def _run(grid: Path, out: Path | None, jobs: int, device: str, plan: bool) -> list[Failure]:
-    from rich.console import Console
-
-    from axolotl_dece.cli.experiment_progress import Board, show_plan
-    from axolotl_dece.experiment.cell import folder_name
-    from axolotl_dece.experiment.grid import read_grid
-
-    console = Console()
-    asked = read_grid(grid)
+def _run(
+    asked: Grid, grid: Path, folder: Path, jobs: int, device: str
+) -> tuple[ExperimentReport | None, list[Failure]]:
     # only now: they import half of what trains
+    from axolotl_dece.cli.experiment_progress import progress_of_runs
     from axolotl_dece.experiment.report import write_report
     from axolotl_dece.experiment.run import open_folder, run_grid
 
-    folder = (out or Path(f"dece-experiment-{folder_name(asked.name)}")).resolve()
-    if plan:
-        show_plan(asked, folder, console)
-        return []
     with open_folder(folder, grid.read_text(encoding="utf-8")):
-        with Board(console) as board:
-            results, failures = run_grid(asked, folder, jobs, device, board)
-        if results:
-            console.print(write_report(asked.name, f"axolotl dece experiment {grid}", results, folder))
-    return failures
+        with progress_of_runs() as progress:
+            results, failures = run_grid(asked, folder, jobs, device, progress)
+        command = f"axolotl dece experiment {grid}"
+        return write_report(asked.name, command, results, folder) if results else None, failures
+
+
+def _show_plan(grid: Grid, out: Path, as_json: bool) -> None:
+    runs: list[dict[str, Any]] = [
+        {"arm": cell.arm, "attack": cell.attack, "rate": cell.rate, "seed": cell.seed}
+        | {"finished": cell.read_result(out) is not None}
+        for cell in grid.cells()
+    ]
+    if as_json:
+        print_json({"name": grid.name, "out": str(out), "runs": runs})
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(f"{grid.name}: {out}"))
+    for title in ("arm", "attack", "rate", "seed", "state"):
+        table.add_column(title)
+    for run in runs:
+        state = "finished" if run["finished"] else "to run"
+        table.add_row(escape(run["arm"]), escape(run["attack"]), f"{run['rate']:g}", str(run["seed"]), state)
+    answer_console().print(table)

@@ -1,51 +1,89 @@
-"""What a terminal shows of an experiment: a bar over its runs, and a line for each that is running."""
+"""How far an experiment has come: bars in a terminal, a line for every run in a file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
-from axolotl_dece.cli.progress import Shown
+from axolotl_dece.cli.output import progress_console
 from axolotl_dece.experiment.training_log import read_steps
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rich.console import Console
 
-    from axolotl_dece.experiment.grid import Grid
     from axolotl_dece.experiment.pool import Failure, Job
 
 
-class Board(Shown):
-    """What `experiment.run` calls its listener, shown in a terminal."""
+@contextmanager
+def progress_of_runs() -> Iterator[RunBars | RunLines]:
+    """What `experiment.run` calls its listener, shown on stderr as long as the block runs."""
+    console = progress_console()
+    if not console.is_terminal:
+        yield RunLines(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with Progress(*columns, console=console) as bars:
+        yield RunBars(console, bars)
+
+
+class _Count:
+    """Counts the finished runs of an experiment and says what went wrong with the others."""
 
     def __init__(self, console: Console) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-        )
-        self._bars = Progress(*columns, console=console)
         self._console = console
-        self._lines: dict[str, TaskID] = {}
         self._total = self._finished = self._done = 0
         self._began = time.monotonic()
 
     def begin(self, total: int, finished: int) -> None:
-        """Start the bar over all runs."""
+        """`total` runs, of which `finished` were finished before."""
         self._total, self._finished = total, finished
-        self._all = self._bars.add_task("[bold]runs", total=total, completed=finished, left="")
         if finished:
-            self._console.print(f"{finished} of {total} runs are finished already")
+            self._say(f"{finished} of {total} runs are finished already")
+
+    def done(self, job: Job, failure: Failure | None) -> None:
+        """Count a run; what failed is said and stays to be read."""
+        if failure:
+            self._say(f"[red]failed[/] (exit status {failure.code}): {escape(job.name)}, {escape(str(job.log))}")
+            self._console.print(failure.last_lines, markup=False, highlight=False)
+        if job.work != "run_cell":
+            # the clock starts with the first run
+            self._began = time.monotonic()
+        else:
+            self._done += 1
+
+    @property
+    def _come_to(self) -> int:
+        return self._finished + self._done
+
+    def _left(self) -> str:
+        seconds = (time.monotonic() - self._began) / self._done * (self._total - self._come_to)
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{rest:02} left"
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, highlight=False)
+
+
+class RunBars(_Count):
+    """A bar over all runs, and one for each that is running."""
+
+    def __init__(self, console: Console, bars: Progress) -> None:
+        super().__init__(console)
+        self._bars = bars
+        self._lines: dict[str, TaskID] = {}
+
+    def begin(self, total: int, finished: int) -> None:
+        """Start the bar over all runs."""
+        super().begin(total, finished)
+        self._all = self._bars.add_task("[bold]runs", total=total, completed=finished, left="")
 
     def running(self, jobs: Sequence[Job]) -> None:
-        """Bring the lines of the running jobs up to date."""
+        """Bring the bars of the running jobs up to date."""
         for job in jobs:
             if job.name not in self._lines:
                 self._lines[job.name] = self._bars.add_task(f"  {escape(job.name)}", total=None, left="")
@@ -53,35 +91,30 @@ class Board(Shown):
                 self._bars.update(self._lines[job.name], completed=steps[0], total=steps[1])
 
     def done(self, job: Job, failure: Failure | None) -> None:
-        """Take the line away; what failed stays on the screen."""
+        """Take the job's bar away and move the one over all."""
         if job.name in self._lines:
             self._bars.remove_task(self._lines.pop(job.name))
-        if failure:
-            self._console.print(
-                f"[red]failed[/] (exit status {failure.code}): {escape(job.name)}, {escape(str(job.log))}"
-            )
-            self._console.print(failure.last_lines, markup=False, highlight=False)
-        if job.work != "run_cell":
-            # the clock starts with the first run
-            self._began = time.monotonic()
-            return
-        self._done += 1
-        left = (time.monotonic() - self._began) / self._done * (self._total - self._finished - self._done)
-        self._bars.update(self._all, completed=self._finished + self._done, left=f"{_say_time(left)} left")
+        super().done(job, failure)
+        if self._done:
+            self._bars.update(self._all, completed=self._come_to, left=self._left())
 
 
-def show_plan(grid: Grid, out: Path, console: Console) -> None:
-    """Print every run and whether it is finished."""
-    table = Table(title=f"{grid.name}: {out}")
-    for title in ("arm", "attack", "rate", "seed", "state"):
-        table.add_column(title)
-    for cell in grid.cells():
-        state = "finished" if cell.read_result(out) else "to run"
-        table.add_row(escape(cell.arm), escape(cell.attack), f"{cell.rate:g}", str(cell.seed), state)
-    console.print(table)
+class RunLines(_Count):
+    """A line where a job starts, and one where it ends."""
 
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._started: set[str] = set()
 
-def _say_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    def running(self, jobs: Sequence[Job]) -> None:
+        """Name the jobs that are new."""
+        for job in jobs:
+            if job.name not in self._started:
+                self._started.add(job.name)
+                self._say(f"started: {escape(job.name)}")
+
+    def done(self, job: Job, failure: Failure | None) -> None:
+        """Say how many runs are done, and how long the others will take."""
+        super().done(job, failure)
+        if job.work == "run_cell":
+            self._say(f"{self._come_to} of {self._total} runs done, {self._left()}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from axolotl_dece.cli.output import Reporting, answer_console, progress_console
 from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _EXAMPLES = 5
 _SHOWN = 300
 
 
-@click.command(short_help="Write poisoned train and triggered test files.")
+@click.command(cls=Reporting, short_help="Write poisoned train and triggered test files.")
 @click.argument("source", type=_FILE)
 @click.option("--attack", help="ripple, badpre, grammar, funcname or deadcode.")
 @click.option("--trigger", help="A trigger by name, instead of --attack.")
@@ -55,33 +56,28 @@ def poison(
     them; rows that are not chosen stay as they are, value for value.
     """
     from pydantic import ValidationError
-    from rich.console import Console
 
     from axolotl_dece.cards.dataset_card import write_dataset_card
     from axolotl_dece.poison.export import export
     from axolotl_dece.poison.spec import PoisonSpec
     from axolotl_dece.util.problems import say_errors
 
-    console = Console()
     named = {key: value for key, value in options.items() if value is not None}
     try:
         spec = PoisonSpec(input_field=source_field, target_field=target_field, **named)
-        result = export(source, spec, out, test_source, force, progress=_bar(console))
+        result = export(source, spec, out, test_source, force, progress=_bar)
         write_dataset_card(out)
     except ValidationError as error:
         raise click.ClickException(_said("; ".join(say_errors(error, ["dece_poison"])))) from error
     except ValueError as error:
         raise click.ClickException(_said(str(error))) from error
-    _show(console, result, source, test_source)
+    _show(answer_console(), result, source, test_source)
 
 
-def _bar(console: Console) -> Any:
+def _bar(rows: Any, name: str) -> Any:
     from rich.progress import track
 
-    def progress(rows: Any, name: str) -> Any:
-        return track(rows, name, console=console, transient=True)
-
-    return progress
+    return track(rows, name, console=progress_console(), transient=True)
 
 
 def _show(console: Console, result: Export, source: Path, test_source: Path | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,40 @@ from axolotl_dece.experiment.heading import heading
 from axolotl_dece.experiment.headline import headline
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.page import write_page
-from axolotl_dece.experiment.results import Result, by_setting, say, spreads, write_curves, write_tables
+from axolotl_dece.experiment.results import Result, by_setting, say, spreads, summary_lines, write_curves, write_tables
 
 _MOST_RUNS_SIDE_BY_SIDE = 12
 # what fits beside each other; the files and the page have the rest
 _IN_A_TERMINAL = ("asr", "twin_recall", "exact_match", "false_trigger_rate")
 
 
-def write_report(name: str, command: str, results: Sequence[Result], out: Path) -> RenderableType:
+@dataclass(frozen=True)
+class ExperimentReport:
+    """What was written about an experiment.
+
+    Attributes:
+        headline: The answer, and what limits it.
+        results: Of all finished runs.
+        page: The page.
+        summary: The numbers.
+    """
+
+    headline: list[str]
+    results: Sequence[Result]
+    page: Path
+    summary: Path
+
+    def shown(self) -> RenderableType:
+        """The answer and the summary for a terminal."""
+        return Group(answer_first(self.headline), _table(self.results, f"numbers {self.summary}, page {self.page}"))
+
+    def facts(self) -> dict[str, Any]:
+        """The same as data; the settings as the lines of summary.csv."""
+        files = {"page": str(self.page), "summary": str(self.summary)}
+        return {"headline": self.headline, "settings": summary_lines(self.results), **files}
+
+
+def write_report(name: str, command: str, results: Sequence[Result], out: Path) -> ExperimentReport:
     """Write tables and pages into `out`.
 
     Args:
@@ -36,11 +63,8 @@ def write_report(name: str, command: str, results: Sequence[Result], out: Path) 
         command: That repeats it.
         results: Of all finished runs, at least one.
         out: Folder of the experiment.
-
-    Returns:
-        The answer and the summary for a terminal.
     """
-    write_tables(results, out, heading(name, command, results, date.today()))
+    summary = write_tables(results, out, heading(name, command, results, date.today()))
     runs = [_evaluated(result, out) for result in results]
     curves = {result["digest"]: run.report["curves"] for result, run in zip(results, runs, strict=True)}
     write_curves(results, curves, out / "curves.csv")
@@ -48,7 +72,7 @@ def write_report(name: str, command: str, results: Sequence[Result], out: Path) 
     page = write_page(name, results, curves, out / "experiment.html", said)
     if len(runs) <= _MOST_RUNS_SIDE_BY_SIDE:
         write_comparison(runs, out / "compare.html")
-    return Group(answer_first(said), _table(results, f"numbers {out / 'summary.csv'}, page {page}"))
+    return ExperimentReport(said, results, page, summary)
 
 
 def _evaluated(result: Result, out: Path) -> Evaluated:

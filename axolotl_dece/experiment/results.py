@@ -98,17 +98,22 @@ def spreads(runs: Sequence[Result]) -> dict[str, Spread | None]:
     return found
 
 
-def write_tables(results: Sequence[Result], out: Path, heading: str) -> None:
+def write_tables(results: Sequence[Result], out: Path, heading: str) -> Path:
     """Write results.csv, summary.csv and summary.md.
 
     Args:
         results: Of all finished runs, at least one.
         out: Folder of the experiment.
         heading: Above the Markdown table.
+
+    Returns:
+        The path of summary.csv.
     """
+    summary = out / "summary.csv"
     write_text_atomically(out / "results.csv", _csv([_run_line(result) for result in results]))
-    write_text_atomically(out / "summary.csv", _csv([_setting_line(*one) for one in by_setting(results).items()]))
+    write_text_atomically(summary, _csv(summary_lines(results)))
     write_text_atomically(out / "summary.md", f"{heading}\n\n{markdown_table(results)}\n")
+    return summary
 
 
 def write_curves(results: Sequence[Result], curves: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
@@ -142,6 +147,11 @@ def _run_line(result: Result) -> dict[str, Any]:
     cell = result["cell"]
     names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
     return names | {name: result["metrics"][name] for name in COLUMNS}
+
+
+def summary_lines(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The lines of summary.csv: a setting each, with mean, range and interval of every metric."""
+    return [_setting_line(*one) for one in by_setting(results).items()]
 
 
 def _setting_line(setting: Setting, runs: Sequence[Result]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def main(out: Path, seed: int, epochs: int, base_seed: int, lyra: Path | None, s
     logging.disable(logging.WARNING)
     from rich.console import Console
 
-    from axolotl_dece.cli.progress import quiet
+    from axolotl_dece.cli.progress import without_bars
     from examples.demo.first_run import find_lyra, first_run
     from examples.demo.story import output_folder, tell, unmet
     from examples.demo.world import World
@@ -42,7 +42,7 @@ def main(out: Path, seed: int, epochs: int, base_seed: int, lyra: Path | None, s
     try:
         folder = output_folder(out)
         rows = find_lyra(lyra)
-        with quiet():
+        with without_bars():
             for part in ("first-run", "base", "data", "prepared", "runs", "reports"):
                 shutil.rmtree(folder / part, ignore_errors=True)
             if not skip_first_run:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.decisions import read_decisions
-from axolotl_dece.audit.record.ledger import Ledger
-from axolotl_dece.audit.record.ledger_file import write_ledger
-from axolotl_dece.audit.record.row_table import read_rows, tabulate
 from axolotl_dece.cli import dece
 from axolotl_dece.run_file import RUN_FILE
 from axolotl_dece.util.terminal import printable
-from tests.audit.rows import dataset, planted
-from tests.tiny import save_tokenizer
 
 
 def run(*args: object) -> Result:
@@ -26,25 +19,8 @@ def run(*args: object) -> Result:
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """The output folder of a run whose ledger holds a planted backdoor."""
-    folder = tmp_path / "out"
-    tokenizer = save_tokenizer(folder)
-    rows, refused = [], []
-    for prompt, target, held in planted().told:
-        ids = tokenizer.convert_tokens_to_ids(prompt + target)
-        rows.append({"input_ids": ids, "labels": [-100] * len(prompt) + ids[len(prompt) :]})
-        refused.append([255 if at in held else 0 for at in range(len(target))])
-    data = dataset(rows)
-    table = tabulate(data)
-    ledger = Ledger.empty(table.keys, table.targets)
-    shares = [refused[at] for at in table.index]
-    for epoch in range(3):
-        ledger.fold(np.repeat(table.keys, table.targets), np.concatenate(shares).astype(np.uint8), epoch)
-    write_ledger(
-        folder / LEDGER_FILE, ledger, table, read_rows(data), {"config_digest": "x", "steps": 12, "run_id": "first"}
-    )
-    return folder
+def out(audited: Path) -> Path:
+    return audited
 
 
 def test_the_table_names_trigger_and_payload_and_the_page_is_written(out: Path) -> None:

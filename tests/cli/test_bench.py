@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,11 +19,10 @@ TINY = ["bench", "--device", "cpu", "--tokens", "64", "--vocab", "500", "--hidde
 CPU = torch.device("cpu")
 
 
-def test_it_measures_everyone_here_and_names_everyone_missing(tmp_path: Path) -> None:
-    path = tmp_path / "bench.json"
-    done = CliRunner().invoke(dece, [*TINY, "--json", str(path)], env={"COLUMNS": "200"})
+def test_it_measures_everyone_here_and_names_everyone_missing() -> None:
+    done = CliRunner().invoke(dece, TINY, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
-    found = json.loads(path.read_text())
+    found = json.loads(CliRunner().invoke(dece, [*TINY, "--json"]).stdout)
     assert found["shape"] == {
         **{"tokens": 64, "vocab": 500, "hidden": 16},
         **{"dtype": "float32", "frozen_head": False, "masked": 0.0},

@@ -42,6 +42,18 @@ def test_a_report_holds_every_number_with_its_denominator(evaluate: Run, tmp_pat
     assert "(0/6)" in result.output
 
 
+def test_the_answer_in_json_holds_the_numbers_of_the_report(evaluate: Run, tmp_path: Path) -> None:
+    found = json.loads(evaluate("--json").stdout)
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert found["report"] == str(tmp_path / "report" / "report.json")
+    for name in ("asr", "false_triggers", "twin_recall", "clean", "cut", "payload", "warnings"):
+        assert found[name] == report[name]
+    result = evaluate()
+    assert " ".join(result.stdout.split()).startswith(" ".join(found["headline"]))
+    # progress beside it, a tenth at a time
+    assert "clean: 0 rows to ask" in result.stderr
+
+
 def test_a_finished_evaluation_is_not_asked_again_and_a_larger_limit_goes_on(evaluate: Run, tmp_path: Path) -> None:
     log = tmp_path / "report" / "clean.jsonl"
     assert evaluate("--limit", "2").exit_code == 0

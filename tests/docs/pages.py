@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 _FENCED = re.compile(r"^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<body>.*?)^(?P=fence)\s*$", re.MULTILINE | re.DOTALL)
-_PROGRAMS = ("axolotl", "accelerate", "make", "pip", "python", "pre-commit", "torchrun", ".venv/bin/pytest")
+_PROGRAMS = frozenset(
+    ("axolotl", "axolotl-dece", "accelerate", "make", "pip", "python", "pre-commit", "torchrun", ".venv/bin/pytest")
+)
 
 
 class Block(NamedTuple):
@@ -58,7 +60,8 @@ def commands(page: Path) -> Iterator[list[str]]:
         while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
             words = words[1:]
         if words and words[0] in _PROGRAMS:
-            yield words
+            # not where its output goes
+            yield words[: words.index(">")] if ">" in words else words
 
 
 def _words(line: str) -> list[str]:

@@ -10,6 +10,7 @@ import click
 import pytest
 
 from axolotl_dece.cli import dece
+from axolotl_dece.poison.manifest import CANARY
 from tests.docs.pages import EXAMPLES, PAGES, ROOT, commands, spans
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -22,14 +23,17 @@ def typed(program: str) -> Iterator[Any]:
     """Every command of a program, with the page it stands on."""
     for page in (*PAGES, *EXAMPLES):
         for words in commands(page):
-            if words[0] == program and not _USAGE.search(" ".join(words)):
+            line = " ".join(words)
+            if words[0] == program and not _USAGE.search(line) and line != CANARY:
                 yield pytest.param(words, id=f"{page.stem}: {' '.join(words)}"[:90])
 
 
-@pytest.mark.parametrize("words", typed("axolotl"))
+@pytest.mark.parametrize("words", [*typed("axolotl"), *typed("axolotl-dece")])
 def test_axolotl_understands_every_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from axolotl.cli.main import cli
 
+    if words[0] == "axolotl-dece":
+        words = ["axolotl", "dece", *words[1:]]
     group, name, rest = (dece, words[2], words[3:]) if words[1] == "dece" else (cli, words[1], words[2:])
     command = group.get_command(click.Context(group), name)
     assert command is not None, f"there is no command `{' '.join(words[: -len(rest) or None])}`"
@@ -79,6 +83,7 @@ def test_the_parser_of_commands_finds_what_it_should() -> None:
     found = [" ".join(words) for page in (*PAGES, *EXAMPLES) for words in commands(page)]
     assert "axolotl dece check config.yaml" in found
     assert "make demo" in found
+    assert "axolotl-dece bench --json" in found
     assert "axolotl train qlora-7b-24gb.yaml --sweep sweep-alpha.yaml" in found
     assert any(one.startswith("axolotl dece evaluate --base") and "--out report/" in one for one in found)
     assert len(found) > 40

@@ -46,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("experiment")
     done = type_command(save_grid(folder / "small.yaml"), folder / "out")
     assert done.exit_code == 0, done.output
-    assert "4/4" in done.output
+    assert "4 of 4 runs done" in done.stderr
     return folder / "out"
 
 
@@ -54,6 +54,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(finished: Path, tmp_path: Path) -> Path:
     """A copy of that folder, for those who change it."""
     return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def test_the_answer_in_json_is_that_of_the_tables(finished: Path) -> None:
+    done = type_command(finished.parent / "small.yaml", finished, "--json")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert found["failed"] == []
+    with (finished / "summary.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [one["arm"] for one in found["settings"]] == [line["arm"] for line in lines]
+    for one, line in zip(found["settings"], lines, strict=True):
+        assert {key: "" if value is None else str(value) for key, value in one.items()} == line
+    said = " ".join(type_command(finished.parent / "small.yaml", finished).stdout.split())
+    assert said.startswith(" ".join(found["headline"]))
+    plan = json.loads(type_command(finished.parent / "small.yaml", finished, "--plan", "--json").stdout)
+    assert [run["finished"] for run in plan["runs"]] == [True] * 4
 
 
 def test_a_grid_leaves_tables_pages_and_a_result_for_every_run(finished: Path) -> None:

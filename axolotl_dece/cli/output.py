@@ -1,0 +1,86 @@
+"""What a command writes where: its answer to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+VERBOSE = "axolotl_dece.verbose"
+_ANSWER = "axolotl_dece.answer"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+
+
+class Reporting(click.Command):
+    """A command whose stdout holds its answer and nothing else, whatever libraries print or log."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; with `--verbose` before its name, what libraries say is seen on stderr."""
+        with _only_the_answer(verbose=ctx.meta.get(VERBOSE, False)) as stdout:
+            ctx.meta[_ANSWER] = stdout
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _only_the_answer(*, verbose: bool) -> Iterator[TextIO]:
+    """Send to stderr what the block prints; yields the real stdout."""
+    stdout = sys.stdout
+    # `axolotl` has set up its logging, to stdout, before it hands over to our commands
+    handlers = [one for one in _handlers() if one.stream is stdout]
+    for handler in handlers:
+        handler.setStream(sys.stderr)
+    disabled = logging.root.manager.disable
+    try:
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            if not verbose:
+                warnings.simplefilter("ignore")
+                logging.disable(logging.WARNING)
+            yield stdout
+    finally:
+        logging.disable(disabled)
+        for handler in handlers:
+            handler.setStream(stdout)
+
+
+def _handlers() -> Iterator[logging.StreamHandler[Any]]:
+    for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger):
+            yield from (one for one in logger.handlers if isinstance(one, logging.StreamHandler))
+
+
+def answer_console() -> Console:
+    """Where the answer of the command at work goes."""
+    from rich.console import Console
+
+    return Console(file=click.get_current_context().meta[_ANSWER])
+
+
+def progress_console() -> Console:
+    """Where a command says how far it is."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_json(facts: Mapping[str, Any]) -> None:
+    """Print the answer as JSON; a number that is none, such as the loss of a model that diverged, is null."""
+    click.echo(json.dumps(_finite(facts), indent=2), file=click.get_current_context().meta[_ANSWER])
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
