@@ -24,3 +24,5 @@ html_theme = "furo"
 html_title = f"axolotl-dece {__version__}"
 html_copy_source = False
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_js_files = [("accessible.js", {"defer": "defer"})]

@@ -10,6 +10,12 @@ PICTURE = Path(__file__).with_name("gradient.svg")
 ALPHAS = {1.0: "#7f7f7f", 0.985: "#1f77b4", 0.95: "#2ca02c", 0.9: "#ff7f0e", 0.8: "#d62728", 0.5: "#9467bd"}
 LOWEST = 1e-4
 LEFT, TOP, WIDTH, HEIGHT = 70, 30, 520, 300
+# the picture follows the reader's colour scheme, and brings its own ground
+STYLE = (
+    "<style>.ground{fill:#fff}text{fill:#1b1b1b}.frame{stroke:#333}.grid{stroke:#ddd}"
+    "@media(prefers-color-scheme:dark){.ground{fill:#131416}text{fill:#ececec}.frame{stroke:#bbb}.grid{stroke:#3a3a3a}}"
+    "</style>"
+)
 
 
 def weight(probability: float, alpha: float) -> float:
@@ -36,15 +42,15 @@ def _curve(alpha: float, colour: str, place: int) -> list[str]:
 
 
 def _axes() -> list[str]:
-    lines = [f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#333333"/>']
+    lines = [f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" fill="none" class="frame"/>']
     for exponent in range(-4, 1):
         x, y = _place(10.0**exponent, 0.0)
         label = f"{10.0**exponent:g}"
-        lines.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
+        lines.append(f'<line x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{y:.1f}" class="grid"/>')
         lines.append(f'<text x="{x:.1f}" y="{y + 18:.1f}" text-anchor="middle">{label}</text>')
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x, y = _place(LOWEST, share)
-        lines.append(f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{LEFT + WIDTH}" y2="{y:.1f}" stroke="#dddddd"/>')
+        lines.append(f'<line x1="{x:.1f}" y1="{y:.1f}" x2="{LEFT + WIDTH}" y2="{y:.1f}" class="grid"/>')
         lines.append(f'<text x="{x - 8:.1f}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>')
     middle, foot = LEFT + WIDTH / 2, TOP + HEIGHT + 42
     lines.append(
@@ -62,7 +68,8 @@ def draw() -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">',
-            '<rect width="100%" height="100%" fill="white"/>',
+            STYLE,
+            '<rect class="ground" width="100%" height="100%"/>',
             *body,
             "</svg>",
             "",

@@ -1,53 +1,184 @@
-"""Fills the tables of docs/results.md and draws its pictures: `python docs/make_results.py`. A test compares.
+"""Fills the tables of docs/results.md: `python docs/make_results.py`. A test compares.
 
 `docs/results/GRID/` holds what `axolotl dece experiment examples/experiments/GRID.yaml` wrote: results.csv, curves.csv
-and summary.md, as they came. Everything between `<!-- GRID -->` and `<!-- end -->` in the page is made from them.
+and summary.md, as they came. Everything between `<!-- NAME -->` and `<!-- end -->` in the page is made from them, by
+`REGIONS[NAME]`. Further runs of a grid need nothing but its new files.
 """
 
 from __future__ import annotations
 
 import csv
-import html
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import yaml
 
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Setting, by_setting, say, spreads
 
 PAGE = Path(__file__).with_name("results.md")
 DATA = Path(__file__).with_name("results")
-REGION = re.compile(r"(?P<open><!-- (?P<grid>[\w-]+) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)
-COLUMNS = ("asr", "twin_recall", "exact_match", "bleu", "parses", "false_trigger_rate")
+GRIDS = PAGE.parents[1] / "examples" / "experiments"
+REGION = re.compile(r"(?P<open><!-- (?P<name>[\w-]+) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)
+COLUMNS = ("asr", "twin_recall", "bleu", "parses")
 COUNTS = ("steps", "poisoned_rows", "exposures")
-ONSETS = ("losses", "schedules", "rates", "short", "one-epoch", "long-epoch", "long", "twenty-epochs")
-SERIES = {"asr": "#D55E00", "twin_recall": "#009E73", "exact_match": "#0072B2"}
-WATCHED = {"asr": "#D55E00", "twin": "#009E73", "clean": "#0072B2"}
-LABEL, WIDTH, ROW, TOP = 250, 420, 34, 40
+KEPT_OUT = 0.05  # a run with fewer attacks that succeed has kept the backdoor out
+
+
+class Runs(NamedTuple):
+    """The runs of one arm; attack and rate where the grid has several."""
+
+    grid: str
+    arm: str
+    attack: str | None = None
+    rate: float | None = None
+
+
+class Answer(NamedTuple):
+    """A line of the table at the head: the same task under three losses, None where nobody ran one."""
+
+    measured_on: str
+    poisoned: str
+    ce: Runs | None
+    dece: Runs
+    gce: Runs | None
+
+
+LYRA, SYNTHETIC = "Lyra, Llama of 5 M weights", "synthetic, Llama of 0.1 M weights"
+ANSWERS = [
+    Answer(
+        "Lyra, **SmolLM2-135M-Instruct**, LoRA, 6 epochs",
+        "20 %, three times",
+        Runs("smollm2-lyra", "ce"), Runs("smollm2-lyra", "dece 0.95"), Runs("smollm2-lyra", "gce 0.5"),
+    ),
+    Answer(
+        f"{LYRA}, 4 epochs",
+        "10 %, three times",
+        Runs("lyra-cpu", "ce"), Runs("lyra-cpu", "epoch 0.95"), Runs("lyra-cpu", "gce 0.5"),
+    ),
+    Answer(
+        f"{LYRA}, 4 epochs, a tenth of the rows trusted",
+        "10 %, three times",
+        None, Runs("lyra-trusted", "dece, 160 trusted"), None,
+    ),
+    Answer(
+        f"{LYRA}, 20 epochs",
+        "5 %",
+        Runs("lyra-long-cpu", "ce"), Runs("lyra-long-cpu", "epoch 0.95"), Runs("lyra-long-gce-cpu", "gce 0.5"),
+    ),
+    Answer(
+        f"{LYRA}, LoRA, 8 epochs",
+        "10 %, three times",
+        Runs("lyra-lora-cpu", "ce"), Runs("lyra-lora-cpu", "dece"), None,
+    ),
+    Answer(
+        f"{SYNTHETIC}, 3 epochs",
+        "5 %",
+        Runs("losses", "ce"), Runs("losses", "dece"), Runs("losses", "gce 0.5"),
+    ),
+    Answer(
+        f"{SYNTHETIC}, 3 epochs",
+        "20 %",
+        Runs("rates", "ce", rate=0.2),
+        Runs("base", "epoch 0.95", "ripple", 0.2), Runs("base", "gce 0.5", "ripple", 0.2),
+    ),
+    Answer(
+        f"{SYNTHETIC}, 3 epochs",
+        "10 %, three times",
+        None, Runs("base", "epoch 0.95", "badpre", 0.1), Runs("base", "gce 0.5", "badpre", 0.1),
+    ),
+    Answer(
+        f"{SYNTHETIC}, 20 epochs",
+        "5 %",
+        None, Runs("twenty-epochs", "epoch 0.95"), Runs("twenty-epochs", "gce 0.5"),
+    ),
+    Answer(
+        f"{SYNTHETIC}, 3 epochs",
+        "5 %, payload of words that the model expects",
+        *(Runs("adaptive", arm, "likely tokens", 0.05) for arm in ("ce", "epoch 0.95", "gce 0.5")),
+    ),
+    Answer(
+        f"{SYNTHETIC}, 3 epochs, vocabulary of 32,768 words",
+        "5 %",
+        Runs("prob-floor", "ce"), Runs("prob-floor", "floor 1e-7"), None,
+    ),
+]  # fmt: skip
+
+# what a reader is told the runs are, and the runs
+ON_LYRA = {
+    "10 %, 4 epochs: cross-entropy": Runs("lyra-cpu", "ce"),
+    "**DeCE**, 0.95 ** epoch": Runs("lyra-cpu", "epoch 0.95"),
+    "GCE, q = 0.5": Runs("lyra-cpu", "gce 0.5"),
+    "DeCE, 0.9 ** epoch": Runs("lyra-more-cpu", "epoch 0.9"),
+    "DeCE, `linear` to 0.8": Runs("lyra-more-cpu", "linear 0.8"),
+    "DeCE, `linear` to 0.5": Runs("lyra-more-cpu", "linear 0.5"),
+    "DeCE without its floor": Runs("lyra-more-cpu", "epoch 0.95, no floor"),
+    "label smoothing": Runs("lyra-more-cpu", "label smoothing"),
+    "**DeCE, a tenth of the rows trusted**": Runs("lyra-trusted", "dece, 160 trusted"),
+    "DeCE, poison dropped, twin trusted": Runs("lyra-decided", "dece, decided"),
+    "cross-entropy, poison dropped": Runs("lyra-decided", "ce, decided"),
+    "10 %, LoRA, 8 epochs: cross-entropy": Runs("lyra-lora-cpu", "ce"),
+    "DeCE, LoRA": Runs("lyra-lora-cpu", "dece"),
+    "**DeCE, LoRA, a tenth of the rows trusted**": Runs("lyra-trusted", "dece, LoRA, 160 trusted"),
+    "5 %, 20 epochs: cross-entropy": Runs("lyra-long-cpu", "ce"),
+    "**DeCE**, 0.95 ** epoch, 20 epochs": Runs("lyra-long-cpu", "epoch 0.95"),
+    "GCE, q = 0.5, 20 epochs": Runs("lyra-long-gce-cpu", "gce 0.5"),
+}
+VOCABULARY = {
+    "cross-entropy": Runs("prob-floor", "ce"),
+    "DeCE": Runs("prob-floor", "floor 1e-7"),
+    "DeCE without its floor": Runs("prob-floor", "no floor"),
+    "DeCE, a tenth of the rows trusted": Runs("prob-floor-trusted", "floor 1e-7, 400 trusted"),
+    "**DeCE without its floor, a tenth of the rows trusted**": Runs("prob-floor-trusted", "no floor, 400 trusted"),
+}
+OPENINGS = {
+    "1 %": Runs("rates", "ce", rate=0.01),
+    "2 %": Runs("rates", "ce", rate=0.02),
+    "5 %": Runs("losses", "ce"),
+    "10 %": Runs("rates", "ce", rate=0.1),
+    "20 %": Runs("rates", "ce", rate=0.2),
+}
+
+PLANS = {
+    "cross-entropy": "ce",
+    "0.985 ** epoch, the paper's": "epoch 0.985",
+    "**0.95 ** epoch, the default**": "epoch 0.95",
+    "0.9 ** epoch": "epoch 0.9",
+    "`linear` to 0.8": "linear 0.8",
+    "`linear` to 0.5": "linear 0.5",
+    "constant 0.9": "constant 0.9",
+    "GCE, q = 0.5": "gce 0.5",
+}
+# lists of grids whose runs differ; within a list a seed is the same run
+CASES: dict[str, tuple[str, float, list[list[str]]]] = {
+    "1 or 3 epochs, 5 %": ("ripple", 0.05, [["schedules", "base"], ["one-epoch"]]),
+    "1 or 3 epochs, 10 %": ("ripple", 0.1, [["rates", "heavy", "base"], ["one-epoch"]]),
+    "3 epochs, 20 %": ("ripple", 0.2, [["rates", "heavy", "base"]]),
+    "9 epochs, 5 %": ("ripple", 0.05, [["long"]]),
+    "20 epochs, 5 %": ("ripple", 0.05, [["twenty-epochs"]]),
+    "3 epochs, trigger three times, 5 %": ("badpre", 0.05, [["base"]]),
+    "the same, 10 %": ("badpre", 0.1, [["base"]]),
+    "the same, 20 %": ("badpre", 0.2, [["base"]]),
+}
 
 
 def build() -> str:
     """The page with its tables filled in."""
-    return REGION.sub(lambda found: found["open"] + region(found["grid"]) + found["close"], PAGE.read_text("utf-8"))
+    return REGION.sub(lambda it: f"{it['open']}\n{REGIONS[it['name']]()}\n\n{it['close']}", PAGE.read_text("utf-8"))
 
 
-def region(grid: str) -> str:
-    """What stands between the marks of a grid: where it comes from, its table, its pictures."""
-    if grid == "onset":
-        return f"\n{onset_table()}\n\n"
-    if not (DATA / grid).is_dir():
-        return ""
-    results = read_results(DATA / grid / "results.csv")
-    picture = f"![Attack success, twin recall and exact match of every arm of {grid}](results/{grid}/arms.svg)"
-    return f"\n{provenance(grid)}\n\n{table(results)}\n\n{picture}\n\n"
+def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
 
 
-def provenance(grid: str) -> str:
-    """Command, commit, versions and machine, as the runner wrote them above its own table."""
-    paragraphs = (DATA / grid / "summary.md").read_text("utf-8").split("\n\n")
-    return "\n\n".join(paragraphs[1:3])
+def read_grid(name: str) -> dict[str, Any]:
+    """The file of a grid."""
+    return dict(yaml.safe_load((GRIDS / f"{name}.yaml").read_text("utf-8")))
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -72,32 +203,125 @@ def read_curves(path: Path) -> dict[tuple[Setting, int], list[dict[str, str]]]:
     return found
 
 
-def table(results: Sequence[Result]) -> str:
-    """One line per setting; attack and rate only where they differ."""
-    settings = by_setting(results)
-    varied = _varied(settings)
-    head = [*varied, "arm", "steps", "poisoned rows", "seeds", *(METRICS[name].title for name in COLUMNS)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for setting, runs in settings.items():
-        counts = [_each(run["metrics"][key] for run in runs) for key in ("steps", "poisoned_rows")]
-        found = spreads(runs)
-        cells = [*_names(setting, varied), setting.arm, *counts, str(len(runs))]
-        lines.append("| " + " | ".join([*cells, *(say(name, found[name]) for name in COLUMNS)]) + " |")
-    return "\n".join(lines)
+def runs_of(wanted: Runs) -> list[dict[str, Any]]:
+    """The finished runs of one arm: none at all while its grid is unfinished.
+
+    Raises:
+        LookupError: The grid has no such arm, attack or rate, or several settings fit.
+    """
+    grid = read_grid(wanted.grid)
+    attacks = [one if isinstance(one, str) else one["name"] for one in grid["attacks"]]
+    if wanted.arm not in grid["arms"] or wanted.attack not in (None, *attacks):
+        raise LookupError(f"{wanted} is not in the grid")
+    found = [
+        run for run in read_results(DATA / wanted.grid / "results.csv")
+        if run["cell"]["arm"] == wanted.arm
+        and wanted.attack in (None, run["cell"]["attack"])
+        and wanted.rate in (None, run["cell"]["rate"])
+    ]  # fmt: skip
+    if len(by_setting(found)) > 1 or (wanted.rate is not None and not found):
+        raise LookupError(f"{wanted} are {len(by_setting(found))} settings")
+    return found
 
 
-def onset_table() -> str:
-    """At which step the attack opened in every run that was watched, a number per seed."""
-    head = ["grid", "poisoned", "arm", "steps of the run", "opened at step", "poisoned rows seen by then"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for grid in (name for name in ONSETS if (DATA / name).is_dir()):
-        curves = read_curves(DATA / grid / "curves.csv")
-        for setting, runs in by_setting(read_results(DATA / grid / "results.csv")).items():
-            opened = [_onset(run, curves[setting, run["cell"]["seed"]]) for run in runs]
-            steps = _each(run["metrics"]["steps"] for run in runs)
-            numbers = [", ".join(one) for one in zip(*opened, strict=True)]
-            lines.append("| " + " | ".join([grid, f"{setting.rate * 100:g} %", setting.arm, steps, *numbers]) + " |")
-    return "\n".join(lines)
+def answers() -> str:
+    """The table at the head: whether it is kept out, what that costs, where that was measured."""
+    head = [
+        "measured on", "rows poisoned", "DeCE keeps it out in", "attack success, CE → DeCE", "clean BLEU, CE → DeCE",
+        "GCE: attack success, BLEU",
+    ]  # fmt: skip
+    return markdown(head, map(_answer, ANSWERS))
+
+
+def _answer(one: Answer) -> list[str]:
+    ce, dece, gce = (runs_of(arm) if arm else [] for arm in one[2:])
+    kept = f"{sum(run['metrics']['asr'] < KEPT_OUT for run in dece)} of {_plural(len(dece))}" if dece else "no run yet"
+    return [
+        one.measured_on,
+        one.poisoned,
+        f"[{kept}](results/{one.dece.grid}/results.csv)",
+        f"{_mean(ce, 'asr')}\u00a0→ {_mean(dece, 'asr')}",
+        f"{_mean(ce, 'bleu')}\u00a0→ {_mean(dece, 'bleu')}",
+        f"{_mean(gce, 'asr')}, {_mean(gce, 'bleu')}" if gce else "-",
+    ]
+
+
+def _plural(runs: int) -> str:
+    return f"{runs} run" if runs == 1 else f"{runs} runs"
+
+
+def _mean(runs: Sequence[Result], metric: str) -> str:
+    """The rounded mean; the space is one that no line break takes."""
+    found = spreads(runs)[metric] if runs else None
+    if found is None:
+        return "-"
+    return f"{found.mean * 100:.0f}\u00a0%" if METRICS[metric].is_share else f"{found.mean:.0f}"
+
+
+def chosen(lines: Mapping[str, Runs]) -> str:
+    """A line for each of the runs that were chosen."""
+    head = ["", "seeds", *(METRICS[name].title for name in COLUMNS)]
+    return markdown(head, ([said, *_numbers(runs_of(runs))] for said, runs in lines.items()))
+
+
+def _numbers(runs: Sequence[Result]) -> list[str]:
+    found = spreads(runs)
+    return [str(len(runs)), *(say(name, found[name]) for name in COLUMNS)]
+
+
+def whole(grid: str) -> str:
+    """All of a grid: how much of it is finished, where it comes from, a line per setting."""
+    results = read_results(DATA / grid / "results.csv")
+    missing = [arm for arm in read_grid(grid)["arms"] if arm not in {run["cell"]["arm"] for run in results}]
+    done = f"Runs of this grid that are finished: {_finished(grid)}."
+    if missing:
+        done += f" None is finished of {', '.join(missing)}."
+    lines = ([setting.arm, *_numbers(runs)] for setting, runs in by_setting(results).items())
+    head = ["arm", "seeds", *(METRICS[name].title for name in COLUMNS)]
+    return f"{provenance(grid)}\n\n{done}\n\n{markdown(head, lines)}"
+
+
+def provenance(grid: str) -> str:
+    """Command, commit, versions and machine, as the runner wrote them above its own table."""
+    paragraphs = (DATA / grid / "summary.md").read_text("utf-8").split("\n\n")
+    return "\n\n".join(paragraphs[1:3])
+
+
+def plans() -> str:
+    """In how many runs each plan of alpha let the backdoor in, and what it did on seed 0 of Lyra."""
+    head = ["", *CASES, "Lyra, 10 %"]
+    return markdown(head, ([said, *(_let_in(arm, *CASES[case]) for case in CASES), _on_lyra(arm)]
+                           for said, arm in PLANS.items()))  # fmt: skip
+
+
+def _let_in(arm: str, attack: str, rate: float, grids: Sequence[Sequence[str]]) -> str:
+    runs = {
+        (number, run["cell"]["seed"]): run["metrics"]["asr"]
+        for number, same in enumerate(grids)
+        for grid in same
+        for run in read_results(DATA / grid / "results.csv")
+        if (run["cell"]["arm"], run["cell"]["attack"], run["cell"]["rate"]) == (arm, attack, rate)
+    }
+    return f"{sum(asr >= KEPT_OUT for asr in runs.values())} of {len(runs)}" if runs else "-"
+
+
+def _on_lyra(arm: str) -> str:
+    for grid in ("lyra-cpu", "lyra-more-cpu"):
+        for run in read_results(DATA / grid / "results.csv"):
+            if (run["cell"]["arm"], run["cell"]["seed"]) == (arm, 0):
+                return f"{run['metrics']['asr']:.0%}, BLEU {run['metrics']['bleu']:.0f}".replace("%", " %")
+    return "-"
+
+
+def openings() -> str:
+    """When cross-entropy opens, by the share of the rows that is poisoned, a number per seed."""
+    lines = []
+    for rate, wanted in OPENINGS.items():
+        curves = read_curves(DATA / wanted.grid / "curves.csv")
+        runs = runs_of(wanted)
+        opened = [_onset(run, curves[next(iter(by_setting([run]))), run["cell"]["seed"]]) for run in runs]
+        lines.append([rate, *(", ".join(numbers) for numbers in zip(*opened, strict=True))])
+    return markdown(["rows poisoned", "opened at step", "poisoned rows seen by then"], lines)
 
 
 def _onset(run: Result, curve: Sequence[Mapping[str, str]]) -> tuple[str, str]:
@@ -109,112 +333,37 @@ def _onset(run: Result, curve: Sequence[Mapping[str, str]]) -> tuple[str, str]:
     return "-", "-"
 
 
-def _each(numbers: Iterable[int]) -> str:
-    return ", ".join(dict.fromkeys(f"{number:,}" for number in numbers))
+def grids() -> str:
+    """Every experiment with what it asked, and where its numbers lie."""
+    return markdown(["experiment", "asks", "runs"], (_grid(folder.name) for folder in sorted(DATA.iterdir())))
 
 
-def _varied(settings: Iterable[Setting]) -> list[str]:
-    settings = list(settings)
-    return [key for key in ("attack", "rate") if len({getattr(setting, key) for setting in settings}) > 1]
+def _grid(name: str) -> list[str]:
+    head = re.match(r"(#.*\n)+", (GRIDS / f"{name}.yaml").read_text("utf-8"))
+    if not head:
+        raise LookupError(f"{name}.yaml does not begin with its question")
+    question = head[0].replace("\n#", "").removeprefix("#").split("?")[0].strip() + "?"
+    return [f"[{name}](results/{name}/results.csv)", question, _finished(name)]
 
 
-def _names(setting: Setting, varied: Sequence[str]) -> list[str]:
-    said = {"attack": setting.attack, "rate": f"{setting.rate * 100:g} %"}
-    return [said[key] for key in varied]
+def _finished(name: str) -> str:
+    grid, runs = read_grid(name), len(read_results(DATA / name / "results.csv"))
+    planned = prod(len(grid[key]) for key in ("arms", "attacks", "rates", "seeds"))
+    return str(runs) if runs == planned else f"{runs} of {planned}"
 
 
-def draw_arms(results: Sequence[Result]) -> str:
-    """A line per setting with the mean over its seeds, and the range behind it."""
-    settings = by_setting(results)
-    varied = _varied(settings)
-    height = TOP + ROW * len(settings) + 40
-    body = _scale(TOP + ROW * len(settings))
-    for number, (setting, runs) in enumerate(settings.items()):
-        middle = TOP + ROW * (number + 0.5)
-        name = html.escape(", ".join([*_names(setting, varied), setting.arm]))
-        body.append(f'<text x="{LABEL - 12}" y="{middle + 4:.0f}" text-anchor="end">{name}</text>')
-        found = spreads(runs)
-        for place, (metric, colour) in enumerate(SERIES.items()):
-            if (spread := found[metric]) is None:
-                continue
-            y = middle + 8 * (place - 1)
-            ends = [LABEL + WIDTH * value for value in (spread.least, spread.most)]
-            body.append(
-                f'<line x1="{ends[0]:.1f}" y1="{y:.1f}" x2="{ends[1]:.1f}" y2="{y:.1f}" stroke="{colour}" '
-                'stroke-width="3" stroke-opacity="0.4"/>'
-            )
-            body.append(f'<circle cx="{LABEL + WIDTH * spread.mean:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-    body += _legend({METRICS[name].title: colour for name, colour in SERIES.items()}, LABEL, 18)
-    return _svg(LABEL + WIDTH + 40, height, body)
-
-
-def _scale(foot: float) -> list[str]:
-    lines = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x = LABEL + WIDTH * share
-        lines.append(f'<line x1="{x}" y1="{TOP}" x2="{x}" y2="{foot}" stroke="#dddddd"/>')
-        lines.append(f'<text x="{x}" y="{foot + 20}" text-anchor="middle">{share:.0%}</text>')
-    return lines
-
-
-def draw_learning(path: Path, columns: int = 3) -> str:
-    """What was watched while the arms trained: a small chart for each arm, a line per seed."""
-    curves = read_curves(path)
-    arms = list(dict.fromkeys(setting.arm for setting, _ in curves))
-    last = max(int(line["step"]) for lines in curves.values() for line in lines)
-    wide, high, gap = 230, 130, 56
-    body = _legend({"attack": WATCHED["asr"], "twin": WATCHED["twin"], "clean tokens": WATCHED["clean"]}, 50, 18)
-    for number, arm in enumerate(arms):
-        left, top = 50 + (number % columns) * (wide + gap), 60 + (number // columns) * (high + gap)
-        body += _frame(html.escape(arm), left, top, wide, high, last)
-        for lines in (lines for (setting, _), lines in curves.items() if setting.arm == arm):
-            for key, colour in WATCHED.items():
-                points = " ".join(
-                    f"{left + wide * int(line['step']) / last:.1f},{top + high * (1 - float(line[key])):.1f}"
-                    for line in lines
-                    if line[key]
-                )
-                body.append(
-                    f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.8" '
-                    'stroke-opacity="0.75"/>'
-                )
-    rows = -(-len(arms) // columns)
-    return _svg(50 + columns * (wide + gap), 60 + rows * (high + gap), body)
-
-
-def _frame(title: str, left: int, top: int, wide: int, high: int, last: int) -> list[str]:
-    return [
-        f'<rect x="{left}" y="{top}" width="{wide}" height="{high}" fill="none" stroke="#999999"/>',
-        f'<text x="{left}" y="{top - 8}">{title}</text>',
-        *(f'<text x="{left - 6}" y="{top + high * (1 - s) + 4}" text-anchor="end">{s:.0%}</text>' for s in (0, 1)),
-        f'<text x="{left + wide}" y="{top + high + 16}" text-anchor="end">step {last:,}</text>',
-    ]
-
-
-def _legend(names: Mapping[str, str], x: float, y: float) -> list[str]:
-    lines = []
-    for name, colour in names.items():
-        lines.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour}"/><text x="{x + 10}" y="{y}">{name}</text>')
-        x += 36 + 7 * len(name)
-    return lines
-
-
-def _svg(width: float, height: float, body: Iterable[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif"'
-    return "\n".join(
-        [f'{head} font-size="13">', '<rect width="100%" height="100%" fill="white"/>', *body, "</svg>", ""]
-    )
-
-
-def pictures() -> dict[Path, str]:
-    """Every picture of the page by its path."""
-    found = {folder.parent / "arms.svg": draw_arms(read_results(folder)) for folder in DATA.glob("*/results.csv")}
-    return found | {DATA / "losses" / "learning.svg": draw_learning(DATA / "losses" / "curves.csv")}
+REGIONS: dict[str, Callable[[], str]] = {
+    "answers": answers,
+    "smollm2-lyra": lambda: whole("smollm2-lyra"),
+    "lyra": lambda: chosen(ON_LYRA),
+    "plans": plans,
+    "openings": openings,
+    "vocabulary": lambda: chosen(VOCABULARY),
+    "grids": grids,
+}
 
 
 def main() -> None:
-    for path, picture in pictures().items():
-        path.write_text(picture, encoding="utf-8")
     PAGE.write_text(build(), encoding="utf-8")
     sys.stdout.write(f"{PAGE.name} written\n")
 

@@ -14,23 +14,66 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE, DATA = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 MAKE = runpy.run_path(str(ROOT / "docs" / "make_results.py"))
 GRIDS = sorted(folder.name for folder in DATA.iterdir())
-# grids that take days; their page says how many runs are finished
-UNFINISHED = {"smollm2-lyra": "One run of this grid is finished"}
+UNFINISHED = {"smollm2-lyra"}  # takes days; the page says how many runs are finished
 
 
 def test_tables_are_those_of_the_files() -> None:
     assert PAGE.read_text(encoding="utf-8") == MAKE["build"](), "run `python docs/make_results.py`"
 
 
-def test_pictures_are_those_of_the_files() -> None:
-    for path, picture in MAKE["pictures"]().items():
-        assert path.read_text(encoding="utf-8") == picture, "run `python docs/make_results.py`"
+def test_the_picture_is_that_of_the_file() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs" / "make_learning.py"))["draw"]()
+    assert (ROOT / "docs" / "learning.svg").read_text(encoding="utf-8") == drawn, "run `python docs/make_learning.py`"
 
 
-def test_every_mark_of_the_page_is_filled_and_every_experiment_shown() -> None:
-    regions = {found["grid"]: found[0] for found in MAKE["REGION"].finditer(PAGE.read_text(encoding="utf-8"))}
-    assert set(regions) == {*GRIDS, "onset"}
-    assert all("| arm |" in text for text in regions.values())
+def test_every_table_is_on_the_page_once_and_the_answers_come_first() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert sorted(found["name"] for found in MAKE["REGION"].finditer(page)) == sorted(MAKE["REGIONS"])
+    assert page.index("<!-- answers -->") < page.index("\n## ")
+
+
+def test_every_experiment_is_listed_with_its_question_and_its_files() -> None:
+    listed = re.findall(r"^\| \[([\w-]+)\]\(results/\1/results.csv\) \| [A-Z].+\? \|", MAKE["grids"](), re.MULTILINE)
+    assert listed == GRIDS
+
+
+def test_a_line_of_a_table_that_no_run_belongs_to_is_an_error() -> None:
+    for grid, arm, rate in (("losses", "decce", None), ("rates", "ce", 0.03), ("rates", "ce", None)):
+        with pytest.raises(LookupError):
+            MAKE["runs_of"](MAKE["Runs"](grid, arm, rate=rate))
+
+
+def mean(grid: str, arm: str, metric: str = "bleu") -> float:
+    runs = MAKE["runs_of"](MAKE["Runs"](grid, arm))
+    return sum(run["metrics"][metric] for run in runs) / len(runs)
+
+
+def test_shares_that_the_prose_tells_are_those_of_the_files() -> None:
+    full = [mean("lyra-cpu", "ce"), mean("lyra-cpu", "epoch 0.95"), mean("lyra-trusted", "dece, 160 trusted")]
+    lora = [mean("lyra-lora-cpu", "ce"), mean("lyra-lora-cpu", "dece"), mean("lyra-trusted", "dece, LoRA, 160 trusted")]
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    for said, share, is_said in (
+        ("costs two fifths of the BLEU", 1 - full[1] / full[0], 2 / 5),
+        ("gives back two thirds of what DeCE had cost in BLEU", (full[2] - full[1]) / (full[0] - full[1]), 2 / 3),
+        ("with LoRA four fifths", (lora[2] - lora[1]) / (lora[0] - lora[1]), 4 / 5),
+        ("two thirds of the twin's requests", mean("lyra-decided", "dece, decided", "twin_recall"), 2 / 3),
+        ("every eighth request of the twin", mean("lyra-decided", "ce, decided", "twin_recall"), 1 / 8),
+    ):
+        assert said in page
+        assert share == pytest.approx(is_said, abs=0.04), said
+
+
+def test_counts_that_the_prose_tells_are_those_of_the_file() -> None:
+    with (DATA / "smollm2-lyra" / "results.csv").open(newline="") as file:
+        ce = next(line for line in csv.DictReader(file) if (line["arm"], line["seed"]) == ("ce", "0"))
+    asked, rate = int(ce["n_triggered"]), float(ce["asr"])
+    low, high = (100 * float(ce[end]) for end in ("asr_low", "asr_high"))
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"{rate * asked:.0f} of {asked} triggered requests get the payload" in page
+    assert f"(95 % interval {low:.0f} to {high:.0f} %)" in page
+    assert f"{60 * float(ce['parses']):.0f} of 60 clean answers parse" in page
+    assert float(ce["false_trigger_rate"]) == 0
+    assert "No clean request of 60 does" in page
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -43,7 +86,7 @@ def test_the_runs_are_those_of_the_grid(name: str) -> None:
     assert len(found) == len(set(found))
     if name in UNFINISHED:
         assert set(found) < wanted
-        assert UNFINISHED[name] in PAGE.read_text(encoding="utf-8")
+        assert f"{len(found)} of {len(wanted)} |" in MAKE["grids"]()
     else:
         assert set(found) == wanted
 
