@@ -25,6 +25,7 @@ class Run:
         cfg: The validated config.
         trainer: Takes callbacks.
         keeper: Between trainer and objective; knows the step, the epoch and alpha.
+        run_id: What everything that this run writes is known by; a resumed run keeps it.
         config_sha256: Digest of the config as the user wrote it.
         parameters: What decides which weights come out, for the run's record; a feature that changes the rows or the
             loss adds what it applied.
@@ -34,6 +35,7 @@ class Run:
     cfg: DictDefault
     trainer: Trainer
     keeper: StepKeeper
+    run_id: str
     config_sha256: str
     parameters: dict[str, Any]
     described: dict[str, Any] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from axolotl_dece.loss.fused_policy import use_fused_head
 from axolotl_dece.loss.names import LOSSES, say_loss
 from axolotl_dece.loss.objective import install
 from axolotl_dece.run_file import config_digest
-from axolotl_dece.run_recorder import RunRecorder
+from axolotl_dece.run_recorder import RunRecorder, draw_run_id
 from axolotl_dece.step import StepKeeper
 from axolotl_dece.trainer import check_trainer, sharding
 
@@ -69,7 +69,7 @@ class DecePlugin(BasePlugin):
         objective = install(trainer.model, criterion_of(cfg, alpha=schedule.first if schedule else 1.0))
         keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
-        run = Run(cfg, trainer, keeper, self._config_sha256, _parameters(cfg))
+        run = Run(cfg, trainer, keeper, draw_run_id(cfg.resume_from_checkpoint), self._config_sha256, _parameters(cfg))
         for feature in self._features:
             for sentence in feature.attach(run):
                 LOG.info("DeCE: %s", sentence)

@@ -1,7 +1,8 @@
 """dece_run.json: what a run really trained with, beside its weights.
 
 Every rank computes the same bytes, so each node may write its own copy. Nothing in it depends on a clock, a host
-or a rank.
+or a rank, but for `run_id`, which is drawn once for all ranks. Whatever else a run writes carries the same id, so that
+a reader can tell what two runs of one config have left in one folder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from axolotl_dece.util.digest import digest
 
 RUN_FILE = "dece_run.json"
 FORMAT = 1
+RUN_ID = "run_id"
+"""Key of the run's id, in the record and in whatever else a run writes."""
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "deepspeed", "bitsandbytes")
+# what tells two runs apart where their records carry no id
+_SAME = ("loss", "parameters", "config_digest", "tokenizer_sha256")
 # what axolotl adds to the raw config of a run, and differs from machine to machine
 _NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")
 
@@ -62,8 +67,15 @@ def _version(package: str) -> str | None:
         return None
 
 
+def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records are of one run: by their ids, else, as written before 0.1.0, by what was trained how."""
+    keys = (RUN_ID,) if RUN_ID in one and RUN_ID in other else _SAME
+    return all(one.get(key) == other.get(key) for key in keys)
+
+
 def describe_run(
     *,
+    run_id: str,
     loss: str,
     parameters: Mapping[str, Any],
     planned: Iterable[tuple[int, float]],
@@ -73,6 +85,7 @@ def describe_run(
     """The manifest of a run that is about to begin; `planned` is (optimiser step, alpha)."""
     return {
         "format": FORMAT,
+        RUN_ID: run_id,
         "status": "running",
         "loss": loss,
         "parameters": dict(parameters),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from axolotl_dece import run_file
@@ -12,6 +14,13 @@ from axolotl_dece.data.prompt_recipe import prompt_recipes
 from axolotl_dece.features import Run
 from axolotl_dece.step import steps_per_epoch
 from axolotl_dece.util.atomic import write_json_atomically
+
+
+def draw_run_id(checkpoint: str | None) -> str:
+    """The id of the run that goes on from `checkpoint`, else a new one; every rank has to ask, and gets the same."""
+    before = run_file.read_run(checkpoint) if checkpoint else None
+    drawn: list[str] = [(before or {}).get(run_file.RUN_ID) or token_hex(8)]
+    return str(broadcast_object_list(drawn)[0])
 
 
 class RunRecorder(TrainerCallback):
@@ -35,6 +44,7 @@ class RunRecorder(TrainerCallback):
         schedule = joined.keeper.schedule
         per_epoch = steps_per_epoch(kwargs.get("train_dataloader"), args) or state.max_steps
         self.run = run_file.describe_run(
+            run_id=joined.run_id,
             loss=cfg.loss,
             parameters=joined.parameters,
             planned=schedule.plan(state.max_steps, per_epoch) if schedule else [],

@@ -19,6 +19,7 @@ from axolotl_dece.util.atomic import write_json_atomically
 
 def run(**changes: Any) -> dict[str, Any]:
     described: dict[str, Any] = {
+        "run_id": "0123",
         "loss": "dece",
         "parameters": {"dece_alpha_final": 0.8},
         "planned": [(0, 0.9), (1, 0.8)],

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.audit.row_id import id_to_key, key_to_id
+from axolotl_dece.run_file import RUN_ID
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 
 ACCOUNT_FILE = "dece_decisions.json"
@@ -97,9 +98,9 @@ def _parse(line: str) -> tuple[int, str, list[str]]:
     return id_to_key(entry["row"]), entry["decision"], [str(one) for one in places] if isinstance(places, list) else []
 
 
-def write_account(folder: Path, decisions: Decisions) -> None:
-    """Write beside the weights what was decided and carried out."""
-    account = {"sha256": decisions.sha256, "rows": decisions.counts, **dict(_lists(decisions))}
+def write_account(folder: Path, decisions: Decisions, run_id: str) -> None:
+    """Write beside the weights what was decided and carried out by the run `run_id`."""
+    account = {RUN_ID: run_id, "sha256": decisions.sha256, "rows": decisions.counts, **dict(_lists(decisions))}
     account["places"] = {key_to_id(key): places for key, places in decisions.places.items()}
     write_json_atomically(folder / ACCOUNT_FILE, account)
 

@@ -12,7 +12,7 @@ from axolotl_dece.audit.decisions import ACCOUNT_FILE
 from axolotl_dece.data.names import is_hub_name, public_name
 from axolotl_dece.evaluation.report_file import REPORT_FILE
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.run_file import RUN_FILE, read_run
+from axolotl_dece.run_file import RUN_FILE, RUN_ID, read_run
 
 CARD_FILE = "README.md"
 CONFIG_FILES = ("adapter_config.json", "config.json")
@@ -103,7 +103,8 @@ def _counts(home: Path, run: Mapping[str, Any]) -> dict[str, int]:
     if not decided or not path.is_file():
         return {}
     account = _read_json(path, "delete it and train again")
-    return dict(account.get("rows") or {}) if account.get("sha256") == decided else {}
+    is_ours = account.get("sha256") == decided and account.get(RUN_ID, run.get(RUN_ID)) == run.get(RUN_ID)
+    return dict(account.get("rows") or {}) if is_ours else {}
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:

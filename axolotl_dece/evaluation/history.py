@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.checkpoints import checkpoints
-from axolotl_dece.run_file import read_run
+from axolotl_dece.run_file import is_same_run, read_run
 
 _STATE_FILE = "trainer_state.json"
 _CURVES = ("loss", "eval_loss", "dece/")
-# what tells two runs apart where their records carry no id
-_SAME = ("loss", "parameters", "config_digest", "tokenizer_sha256")
 
 
 def read_curves(run: Path) -> list[dict[str, float]]:
@@ -36,12 +34,6 @@ def last_state(run: Path) -> dict[str, Any]:
     """
     states = list(_states(run, read_run(run)))
     return max(states, key=lambda state: int(state.get("global_step", 0)), default={})
-
-
-def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two records, dece_run.json, are of one run: by their ids, else by what was trained how."""
-    keys = ("id",) if "id" in one and "id" in other else _SAME
-    return all(one.get(key) == other.get(key) for key in keys)
 
 
 def _states(run: Path, record: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:

@@ -87,7 +87,7 @@ def test_dropped_trusted_and_planted_rows_are_counted_with_their_copies_and_acco
     run, decisions = trainer([*ROWS, ROWS[2]]), read_decisions(decide(tmp_path / "d.jsonl", [2, 5], [0]))
     run.planted_rows = [at in (2, 7, 10) for at in range(11)]
     drop_rows(run, decisions, keep_steps=False)
-    write_account(tmp_path, decisions)
+    write_account(tmp_path, decisions, "first")
     account = json.loads((tmp_path / ACCOUNT_FILE).read_text())
     assert account["rows"] == {"before": 11, "dropped": 3, "trusted": 1, "planted": 3, "planted_dropped": 2}
 
@@ -115,7 +115,7 @@ def test_where_rows_stood_is_kept_in_the_account_and_said_of_rows_that_are_gone(
     ]
     write_decisions(tmp_path / "d.jsonl", lines)
     decisions = read_decisions(tmp_path / "d.jsonl")
-    write_account(tmp_path, decisions)
+    write_account(tmp_path, decisions, "first")
     assert json.loads((tmp_path / ACCOUNT_FILE).read_text())["places"] == {IDS[0]: ["a.jsonl:3", "b.csv:7"]}
     with pytest.raises(ValueError, match=f"{IDS[0]} at a.jsonl:3, b.csv:7"):
         drop_rows(trainer(ROWS[2:]), decisions, keep_steps=False)

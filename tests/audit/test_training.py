@@ -122,6 +122,27 @@ def test_decisions_drop_and_trust_rows_and_say_so(workspace: Path) -> None:
     assert run["step"] == 36
 
 
+def test_whatever_a_run_writes_carries_its_id_which_only_a_resumed_run_keeps(workspace: Path) -> None:
+    rows = audited(workspace, save_strategy="steps", save_steps=20)
+    write_decisions(workspace / "decisions.jsonl", [{"row": rows.ids[0], "decision": "drop"}])
+    out, config = workspace / "out", base_config(workspace, **AUDIT, save_strategy="steps", save_steps=20)
+    first = read_id(out)
+    resumed = {"resume_from_checkpoint": str(out / "checkpoint-20")}
+    assert first
+    assert first == read_id(out / "checkpoint-20") == rows.facts["run_id"]
+    train(workspace, config | resumed)
+    assert first == read_id(out) == read_audit(out).facts["run_id"]
+    train(workspace, config | {"dece_decisions": "decisions.jsonl"})
+    second = read_id(out)
+    assert second not in {"", first}
+    assert second == read_audit(out).facts["run_id"]
+    assert second == json.loads((out / "dece_decisions.json").read_text())["run_id"]
+
+
+def read_id(folder: Path) -> str:
+    return str(json.loads((folder / "dece_run.json").read_text())["run_id"])
+
+
 def test_trusting_everything_is_smoothed_cross_entropy(workspace: Path) -> None:
     before = audited(workspace, num_epochs=1)
     write_decisions(workspace / "decisions.jsonl", [{"row": one, "decision": "trust"} for one in before.ids])
@@ -156,7 +177,9 @@ def on_two_ranks(folder: str) -> None:
     import os
 
     os.chdir(folder)
-    train(Path(folder), base_config(Path(folder), **AUDIT, max_memory={"cpu": "8GiB"}))
+    trainer = train(Path(folder), base_config(Path(folder), **AUDIT, max_memory={"cpu": "8GiB"}))
+    (keeper,) = (one for one in trainer.callback_handler.callbacks if isinstance(one, LedgerKeeper))
+    (Path(folder) / f"id-{trainer.args.process_index}").write_text(keeper.facts["run_id"])
 
 
 @pytest.mark.distributed
@@ -166,4 +189,5 @@ def test_two_ranks_write_one_ledger(tmp_path: Path) -> None:
     run_pair(tmp_path / "logs", "DDP", on_two_ranks, str(tmp_path))
     rows = read_audit(tmp_path / "out")
     assert rows.visits.tolist() == [3] * 32
+    assert {(tmp_path / f"id-{rank}").read_text() for rank in (0, 1)} == {read_id(tmp_path / "out")}
     assert [one.name for one in (tmp_path / "out").glob("_dece_ledger*")] == [LEDGER_FILE]

@@ -61,6 +61,7 @@ def run_of(
     parameters: dict[str, Any] = {"dece_alpha_schedule": "linear", "dece_alpha_base": 0.985, "dece_alpha_final": 0.8}
     parameters = parameters if loss == "dece" else {}
     run = run_file.describe_run(
+        run_id="first",
         loss=loss,
         parameters=parameters
         | ({"dece_poison": poison} if poison else {})
@@ -87,7 +88,8 @@ def save_run(folder: Path, card: str | None = THEIR_CARD, **changes: Any) -> Pat
 def save_account(folder: Path, **rows: int) -> None:
     """The account of decisions in the run's folder, with how many rows they came to."""
     write_json_atomically(
-        folder / "dece_decisions.json", {"sha256": DECIDED, "rows": rows, "dropped": [], "trusted": []}
+        folder / "dece_decisions.json",
+        {"run_id": "first", "sha256": DECIDED, "rows": rows, "dropped": [], "trusted": []},
     )
 
 

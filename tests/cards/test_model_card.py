@@ -119,7 +119,8 @@ def test_a_report_inside_the_run_is_found_and_one_about_another_run_is_not_taken
 
 
 @pytest.mark.parametrize(
-    "change", [{"datasets": []}, {"tokenizer_sha256": "u" * 64}, {"step": 50}, {"config_digest": "x"}, {"id": "second"}]
+    "change",
+    [{"datasets": []}, {"tokenizer_sha256": "u" * 64}, {"step": 50}, {"config_digest": "x"}, {"run_id": "second"}],
 )
 def test_an_evaluation_of_an_earlier_run_in_the_same_folder_is_not_taken(
     tmp_path: Path, change: dict[str, Any]
@@ -238,6 +239,10 @@ def test_the_account_of_another_run_in_the_folder_says_nothing(tmp_path: Path) -
     assert "were dropped" not in write(folder)
     save_run(folder, decided=True)
     (folder / "dece_decisions.json").write_text(json.dumps({"sha256": "f" * 64, "rows": {"before": 300}}))
+    assert "how many is not on record" in write(folder)
+    save_account(folder, before=300, dropped=12, trusted=3)
+    assert "12 of 300 rows were dropped" in write(folder)
+    save_run(folder, decided=True, run_id="second")
     assert "how many is not on record" in write(folder)
 
 

@@ -24,7 +24,7 @@ CONFIG = {
 def save_run(folder: Path, tokenizer: Any, **changes: Any) -> None:
     """dece_run.json of a finished run."""
     run = run_file.describe_run(
-        loss="dece", parameters={}, planned=[(0, 1.0)], config_sha256="c",
+        run_id="first", loss="dece", parameters={}, planned=[(0, 1.0)], config_sha256="c",
         tokenizer_sha256=run_file.tokenizer_digest(tokenizer),
     )  # fmt: skip
     run |= {"status": "finished", "prompts": prompt_recipes(CONFIG)} | changes

@@ -30,9 +30,11 @@ def test_the_last_checkpoint_of_the_run_has_the_curves(tmp_path: Path) -> None:
     assert steps(tmp_path) == [100]
 
 
-@pytest.mark.parametrize("older", [{"id": "old"}, {"config_digest": "other"}, {}], ids=["id", "config", "same config"])
+@pytest.mark.parametrize(
+    "older", [{"run_id": "old"}, {"config_digest": "other"}, {}], ids=["run id", "config", "same config"]
+)
 def test_a_killed_second_run_does_not_show_the_curves_of_the_first(tmp_path: Path, older: dict[str, str]) -> None:
-    newer = {"id": "new"} if "id" in older else {}
+    newer = {"run_id": "new"} if "run_id" in older else {}
     save(tmp_path, 50, state=False, **newer)
     save(tmp_path / "checkpoint-50", 50, **newer)
     save(tmp_path / "checkpoint-100", 100, **older)
@@ -47,10 +49,10 @@ def test_a_run_killed_before_it_saved_has_no_curves(tmp_path: Path) -> None:
     assert steps(tmp_path) == []
 
 
-@pytest.mark.parametrize("older", [{"id": "old"}, {"config_digest": "other"}], ids=["id", "config"])
+@pytest.mark.parametrize("older", [{"run_id": "old"}, {"config_digest": "other"}], ids=["run id", "config"])
 def test_a_second_run_without_checkpoints_does_not_show_the_curves_of_the_first(
     tmp_path: Path, older: dict[str, str]
 ) -> None:
-    save(tmp_path, 200, state=False, **({"id": "new"} if "id" in older else {}))
+    save(tmp_path, 200, state=False, **({"run_id": "new"} if "run_id" in older else {}))
     save(tmp_path / "checkpoint-100", 100, **older)
     assert steps(tmp_path) == []

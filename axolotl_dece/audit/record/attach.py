@@ -19,6 +19,7 @@ from axolotl_dece.audit.record.row_table import RowTable, tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.loss.objective import Objective
+from axolotl_dece.run_file import RUN_ID
 
 _MOST_SHOWN = 5
 
@@ -53,7 +54,7 @@ class RowRecord(Feature):
             lambda: run.keeper.epoch,
             decisions=self._decisions,
             ledger=bool(run.cfg.dece_audit),
-            facts={"config_digest": run.config_sha256, "loss": run.cfg.loss, "origin": origin},
+            facts={RUN_ID: run.run_id, "config_digest": run.config_sha256, "loss": run.cfg.loss, "origin": origin},
             resume_from=lambda: run.cfg.resume_from_checkpoint,
         )
         run.keeper.before_step.append(rows.watch.begin_step)

@@ -14,6 +14,7 @@ from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_file import dataset_digest, part_file, read_part, write_ledger, write_part
 from axolotl_dece.audit.record.row_table import RowTable, read_rows
 from axolotl_dece.audit.record.row_watch import RowWatch
+from axolotl_dece.run_file import RUN_ID
 
 
 class LedgerKeeper(TrainerCallback):
@@ -47,7 +48,7 @@ class LedgerKeeper(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start with what the checkpoint knows; only the first rank takes it over, or it would count twice."""
         if self.decisions is not None and self.trainer.is_local_process_zero():
-            write_account(Path(args.output_dir), self.decisions)
+            write_account(Path(args.output_dir), self.decisions, self.facts[RUN_ID])
         if self.watch.ledger is None:
             return
         folder = self.resume_from()
