@@ -21,8 +21,8 @@ from tests.audit.rows import dataset, planted
 from tests.tiny import save_tokenizer
 
 
-def run(*args: object) -> Result:
-    return CliRunner().invoke(dece, ["audit", *map(str, args)], env={"COLUMNS": "120"})
+def run(*args: object, keys: str = "") -> Result:
+    return CliRunner().invoke(dece, ["audit", *map(str, args)], input=keys, env={"COLUMNS": "120"})
 
 
 @pytest.fixture
