@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 LEDGER_FILE = "_dece_ledger.parquet"
+REVIEW_FILE = "_dece_review.jsonl"
 
 
 def refuse_missing_ledger(path: Path) -> None:

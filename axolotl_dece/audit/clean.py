@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.audit.analyse.findings import Audit
+from axolotl_dece.audit.select_rows import ABOUT_MANY
 from axolotl_dece.data.lines import write_without
 from axolotl_dece.util.atomic import write_text_atomically
 
@@ -48,8 +49,9 @@ def write_clean(audit: Audit, decided: Sequence[Mapping[str, Any]], folder: Path
 
 
 def _account(file: str, place: str, line: Mapping[str, Any]) -> dict[str, Any]:
-    by = {key: line[key] for key in ("cluster", "span", "cue", "search") if key in line}
-    reason = f"cluster {by['cluster']}" if "cluster" in by else "a search" if "search" in by else "by itself"
+    by = {key: line[key] for key in ABOUT_MANY if key in line}
+    reasons = {"cluster": f"cluster {by.get('cluster')}", "search": "a search", "refused": "rows that refuse the same"}
+    reason = next((reason for key, reason in reasons.items() if key in by), "by itself")
     number = int(place[len(file) + 1 :])
     return {"file": file, "line" if place[len(file)] == ":" else "record": number, "row": line["row"]} | {
         "reason": f"dropped: {reason}",

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from axolotl_dece.audit.select_rows import ABOUT_MANY
 from axolotl_dece.data import files
 from axolotl_dece.util.atomic import whole_file
 
@@ -86,8 +87,10 @@ def _findings(audit: Audit) -> Iterator[dict[str, Any]]:
         yield dict(zip(_COLUMNS, values, strict=True))
 
 
-def read_marks(audit: Audit, path: Path) -> dict[int, str]:
+def read_marks(audit: Audit, path: Path) -> dict[int, dict[str, Any]]:
     """The decisions in a file of ours, of Argilla or with a flag such as `is_label_issue`, by the number of the row.
+
+    Beside each stands what our own files say about it, such as the cluster of the row.
 
     Raises:
         ValueError: With everything that is wrong, each with its record.
@@ -95,7 +98,7 @@ def read_marks(audit: Audit, path: Path) -> dict[int, str]:
     number_of = {row_id: at for at, row_id in enumerate(audit.rows.ids)}
     records = _records(path)
     flag = _flag(path, records)
-    found: dict[int, str] = {}
+    found: dict[int, dict[str, Any]] = {}
     problems = []
     for number, record in enumerate(records):
         row = record.get("row") or record.get("id")
@@ -105,10 +108,11 @@ def read_marks(audit: Audit, path: Path) -> dict[int, str]:
             problems.append(f"record {number}: `{_QUESTION}` must be drop, trust or keep, not {', '.join(wrong)}")
         elif row not in number_of:
             problems.append(f"record {number}: the ledger has no row {row!r}")
-        elif len(chosen := {found.get(number_of[row], ""), *values}.intersection(_KINDS)) > 1:
+        elif len(chosen := {found.get(number_of[row], {}).get("decision", ""), *values}.intersection(_KINDS)) > 1:
             problems.append(f"record {number}: row {row} is dropped and trusted; decide for one")
         elif chosen:
-            found[number_of[row]] = chosen.pop()
+            about = {name: record[name] for name in ABOUT_MANY if record.get(name) is not None}
+            found[number_of[row]] = {"decision": chosen.pop(), **about}
     if not found and not problems:
         problems.append("it holds no decision")
     if problems:

@@ -8,11 +8,13 @@ from typing import Any
 from axolotl_dece.audit.analyse.findings import Audit
 
 FORMS = "`cluster:NUMBER`, `row:ID`, `FILE:LINE` or `search:WORDS`"
+ABOUT_MANY = ("cluster", "span", "cue", "search", "refused")
+"""What a line of a decisions file says beside the decision where it was made about many rows at once."""
 _ID_LENGTH = 16
 
 
 def choose(
-    audit: Audit, trust: Sequence[str], drop: Sequence[str], given: Mapping[int, str] | None = None
+    audit: Audit, trust: Sequence[str], drop: Sequence[str], given: Mapping[int, Mapping[str, Any]] | None = None
 ) -> list[dict[str, Any]]:
     """Lines of a decisions file, one for every row that was decided on, in the order of the training set.
 
@@ -22,7 +24,7 @@ def choose(
         audit: The run.
         trust: What to trust: names of clusters, rows, places and searches.
         drop: What to drop.
-        given: Decisions of a file, by the number of the row.
+        given: Decisions of a file with what it says about them, by the number of the row.
 
     Raises:
         ValueError: A name is unknown or nothing has it, or a row is to be both dropped and trusted; everything at once.
@@ -33,7 +35,7 @@ def choose(
     for decision, names in (("trust", trust), ("drop", drop)):
         for name in names:
             try:
-                rows, about = _find(audit, name)
+                rows, about = find(audit, name)
             except ValueError as error:
                 problems.append(f"--{decision} {name}: {error}")
                 continue
@@ -44,8 +46,12 @@ def choose(
                     break
     if problems:
         raise ValueError("\n".join(problems))
-    chosen = {row: {"decision": decision} for row, decision in (given or {}).items()} | many | single
-    return [_line(audit, row, chosen[row]) for row in sorted(chosen, key=lambda one: int(audit.rows.index[one]))]
+    return to_lines(audit, {**(given or {}), **many, **single})
+
+
+def to_lines(audit: Audit, decided: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Lines of a decisions file in the order of the training set, of decisions by the number of the row."""
+    return [_line(audit, row, decided[row]) for row in sorted(decided, key=lambda one: int(audit.rows.index[one]))]
 
 
 def _line(audit: Audit, row: int, decided: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,8 +60,12 @@ def _line(audit: Audit, row: int, decided: Mapping[str, Any]) -> dict[str, Any]:
     return {"row": audit.rows.ids[row], **decided, **about} | ({"places": places} if places else {})
 
 
-def _find(audit: Audit, name: str) -> tuple[list[int], dict[str, Any]]:
-    """The rows a name stands for, and what else to say of them where they are many."""
+def find(audit: Audit, name: str) -> tuple[list[int], dict[str, Any]]:
+    """The rows a name stands for, and what else to say of them where they are many.
+
+    Raises:
+        ValueError: It is no name, or nothing has it.
+    """
     kind, _, which = name.partition(":")
     if kind == "cluster":
         return _of_cluster(audit, which)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ _WHAT = "cluster:N|FILE:LINE|row:ID|search:WORDS"
 @click.option("--trust", multiple=True, metavar=_WHAT, help="Train these rows with alpha = 1.")
 @click.option("--drop", multiple=True, metavar=_WHAT, help="Take these rows out of training.")
 @click.option("--decisions", type=_FILE, help="Decisions of a file: ours, of Argilla, or with one `is_..._issue`.")
+@click.option("--review", is_flag=True, help="Decide here, key by key; `--write` is kept up and continued.")
 @click.option("--write", type=_PATH, help="File for the decisions: `dece_decisions` of the next run.")
 @click.option("--clean", type=_FOLDER, help="Folder for a copy of the data without the dropped rows.")
 @click.option("--export", type=_PATH, help="File for the findings, .parquet or .jsonl, as cleanlab and Argilla read.")
@@ -51,8 +53,12 @@ def audit(
     \b
     axolotl dece audit OUT --trust cluster:2 --drop train.jsonl:17 --write decisions.jsonl
     """
-    from axolotl_dece.audit import LEDGER_FILE, refuse_missing_ledger
+    from axolotl_dece.audit import LEDGER_FILE, REVIEW_FILE, refuse_missing_ledger
 
+    if options["review"] and as_json:
+        raise click.UsageError("--review asks in the terminal, and --json answers a program; give one of the two")
+    if options["review"] and options["write"] is None:
+        options["write"] = out / REVIEW_FILE
     wanted = _Wanted(**options)
     wanted.check()
     try:
@@ -67,16 +73,22 @@ def audit(
         with progress_console().status("reading the ledger and testing what goes together"):
             found = load_audit(out, least_rows=least_rows, tokenizer=tokenizer)
             lines = wanted.choose(found)
+        if wanted.review:
+            from axolotl_dece.audit.terminal_review import review
+
+            lines = review(found, lines, options["write"], read)
         said = wanted.write_files(found, lines)
-        written = write_page(found, page or out / "_dece_audit.html", read)
+        if page or not wanted.review:
+            page = write_page(found, page or out / "_dece_audit.html", read)
+            said.insert(0, f"page written to {page}")
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-    said = [f"page written to {written}", *said]
     if as_json:
-        print_json({**audit_facts(found), "page": str(written), **wanted.files(), "written": said})
+        print_json({**audit_facts(found), "page": str(page), **wanted.files(), "written": said})
         return
     console = answer_console()
-    show_audit(found, top, console)
+    if not wanted.review:
+        show_audit(found, top, console)
     for text in said:
         # whole, and no `[...]` of a path is markup
         console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
@@ -89,6 +101,7 @@ class _Wanted:
     trust: tuple[str, ...]
     drop: tuple[str, ...]
     decisions: Path | None
+    review: bool
     write: Path | None
     clean: Path | None
     export: Path | None
@@ -98,25 +111,37 @@ class _Wanted:
         """Raise UsageError for what could be seen before anything is read."""
         from axolotl_dece.audit.exchange import SUFFIXES
 
-        decides = bool(self.trust or self.drop or self.decisions)
+        decides = bool(self.trust or self.drop or self.decisions or self.review)
+        if self.review and not sys.stdin.isatty():
+            raise click.UsageError("--review reads keys from a terminal; without one, use --drop and --trust")
         files = {"--write": self.write, "--clean": self.clean}
         if decides and not any(files.values()):
             raise click.UsageError("decisions need --write FILE or --clean FOLDER, or nothing would come of them")
         for name, path in files.items():
             if path is not None and not decides:
                 raise click.UsageError(f"{name} needs something to write: --trust, --drop or --decisions")
+        if self.review and self.write is not None and self.write.suffix != ".jsonl":
+            raise click.UsageError(f"--write {self.write}: the name must end in .jsonl for --review")
         if self.export is not None and self.export.suffix not in SUFFIXES:
             raise click.UsageError(f"--export {self.export}: the name must end in {' or '.join(SUFFIXES)}")
         for path in (self.write, self.export):
-            if path is not None and path.exists() and not self.force:
+            if path is not None and path.exists() and not self.force and path != self._continued:
                 raise click.UsageError(f"{path} is already there; give another name or --force")
+
+    @property
+    def _continued(self) -> Path | None:
+        """The file that a review goes on with."""
+        return self.write if self.review and self.decisions in (None, self.write) else None
 
     def choose(self, found: Audit) -> list[dict[str, Any]]:
         """Every decision, as lines of a file; ValueError where one cannot be made out."""
         from axolotl_dece.audit.exchange import read_marks
         from axolotl_dece.audit.select_rows import choose
 
-        return choose(found, self.trust, self.drop, read_marks(found, self.decisions) if self.decisions else None)
+        given = self.decisions
+        if self._continued and self._continued.exists() and self._continued.read_bytes().strip():
+            given = self._continued
+        return choose(found, self.trust, self.drop, read_marks(found, given) if given else None)
 
     def files(self) -> dict[str, str]:
         """The files that were asked for, by what they hold."""
@@ -133,7 +158,7 @@ class _Wanted:
         if self.clean is not None:
             count = write_clean(found, lines, self.clean, self.force)
             said.append(f"data without {count:,} records written to {self.clean}; {REMOVED_FILE} there lists them")
-        if self.write is not None:
+        if self.write is not None and lines:
             write_decisions(self.write, lines)
             counts = " and ".join(f"{_count(found, lines, kind)} to {kind}" for kind in ("drop", "trust"))
             said.append(f"{counts} written to {self.write}; train again with `dece_decisions: {self.write}`")

@@ -24,6 +24,7 @@ from axolotl_dece.data import files
 from tests.tiny import base_config, save_model, save_rows, train
 
 pytestmark = pytest.mark.slow
+DROP, TRUST = {"decision": "drop"}, {"decision": "trust"}
 NAMES = ["rows.jsonl", "spanning.csv", "array.json", "table.parquet"]
 
 
@@ -243,16 +244,16 @@ def test_decisions_are_read_from_argilla_and_from_a_flag(found: Audit, tmp_path:
         {"id": two, "status": "completed", "responses": {"decision": [{"value": "trust", "user_id": "u"}]}},
         {"id": three, "status": "pending", "responses": {}},
     ]
-    assert read_marks(found, marks(tmp_path, argilla, "records.json")) == {0: "drop", 1: "trust"}
+    assert read_marks(found, marks(tmp_path, argilla, "records.json")) == {0: DROP, 1: TRUST}
     flat = [
         {"id": one, "decision.responses": ["drop", "trust"], "decision.responses.status": ["submitted", "draft"]},
         {"id": two, "decision.responses": ["keep"], "decision.responses.status": ["submitted"]},
     ]
-    assert read_marks(found, marks(tmp_path, flat, "records.parquet")) == {0: "drop"}
+    assert read_marks(found, marks(tmp_path, flat, "records.parquet")) == {0: DROP}
     flagged = [{"id": one, "is_label_issue": False}, {"id": two, "is_label_issue": True}]
-    assert read_marks(found, marks(tmp_path, flagged, "issues.jsonl")) == {1: "drop"}
-    ours = [{"row": two, "decision": "trust", "why": "read"}]
-    assert read_marks(found, marks(tmp_path, ours, "decisions.jsonl")) == {1: "trust"}
+    assert read_marks(found, marks(tmp_path, flagged, "issues.jsonl")) == {1: DROP}
+    ours = [{"row": two, "decision": "trust", "why": "read"}, {"row": one, "decision": "drop", "cluster": 2}]
+    assert read_marks(found, marks(tmp_path, ours, "decisions.jsonl")) == {1: TRUST, 0: DROP | {"cluster": 2}}
 
 
 def test_findings_that_nobody_decided_on_are_no_decisions(found: Audit, tmp_path: Path) -> None:

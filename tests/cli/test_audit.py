@@ -14,8 +14,8 @@ from axolotl_dece.run_file import RUN_FILE
 from axolotl_dece.util.terminal import printable
 
 
-def run(*args: object) -> Result:
-    return CliRunner().invoke(dece, ["audit", *map(str, args)], env={"COLUMNS": "120"})
+def run(*args: object, keys: str = "") -> Result:
+    return CliRunner().invoke(dece, ["audit", *map(str, args)], input=keys, env={"COLUMNS": "120"})
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 // What was decided of every row: kept in this browser at once, taken back step by step.
 class Decisions {
   static KINDS = ["drop", "trust"];
+  static ABOUT_MANY = ["cluster", "search", "refused"];
 
   constructor(ledger) {
     this.name = `dece-audit-${ledger}`;
@@ -88,7 +89,8 @@ class Decisions {
       if ((found.get(entry.row)?.decision || entry.decision) !== entry.decision) {
         throw new Error(`Line ${at + 1}: row ${entry.row} is dropped and trusted; nothing was loaded.`);
       }
-      found.set(entry.row, { decision: entry.decision, by: entry.cluster === undefined ? "row" : "all" });
+      const by = Decisions.ABOUT_MANY.some((name) => name in entry) ? "all" : "row";
+      found.set(entry.row, { decision: entry.decision, by });
     });
     this.change([...found]);
     return [...found.keys()];

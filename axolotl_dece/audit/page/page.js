@@ -13,7 +13,6 @@
   const texts = content.rows.map((row) => `${row.id} ${row.places.join(" ")} ${row.runs.map((run) => run[3]).join("")}`.toLowerCase());
   const alike = new Map();
   for (const row of content.rows) {
-    row.refused = row.runs.filter(([ofTarget, , held]) => ofTarget && held >= 2).map((run) => run[3].trim()).join(" … ");
     if (row.refused) alike.set(row.refused, [...(alike.get(row.refused) || []), row.id]);
   }
   const alikeTo = (row) => alike.get(row.refused) || [row.id];

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from axolotl_dece.audit.analyse.findings import Audit
+from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.util.page import packed_size
 
@@ -52,7 +53,7 @@ def render_rows(audit: Audit, chosen: list[int], most_bytes: int) -> list[dict[s
     size = 0
     rows = []
     for row in chosen:
-        rendered = _row(audit, row, numbers[row], pieces)
+        rendered = render_row(audit, row, numbers[row], pieces)
         size += len(packer.compress(json.dumps(rendered).encode()))
         if size * _BASE64 > most_bytes:
             break
@@ -63,7 +64,8 @@ def render_rows(audit: Audit, chosen: list[int], most_bytes: int) -> list[dict[s
     return sorted(rows, key=lambda one: (-one["score"], one["index"]))
 
 
-def _row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> dict[str, Any]:
+def render_row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> dict[str, Any]:
+    """All that is shown of a row: its text in runs with what was withheld, its places, the numbers of its clusters."""
     rows = audit.rows
     start, end = int(rows.start[row]), int(rows.start[row + 1])
     part = slice(start, min(end, start + _MOST_TOKENS))
@@ -75,6 +77,7 @@ def _row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> dict[st
         [*same, "".join(text for _, text in tokens)]
         for same, tokens in groupby(zip(about, texts, strict=True), key=lambda one: one[0])
     ]
+    refused = (text.strip() for of_target, _, held, text in runs if of_target and held >= PERSISTENT_VISITS)
     return {
         "id": rows.ids[row],
         "index": int(rows.index[row]),
@@ -84,6 +87,8 @@ def _row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> dict[st
         "score": round(float(audit.scores[row]), 2),
         # runs of tokens about which the same is to be said: of the target?, percent withheld, visits, text
         "runs": [run for run in runs if run[3]],
+        # rows of which this is the same are alike
+        "refused": " … ".join(refused),
         "visits": int(rows.visits[row]),
         "cut": end > part.stop,
     }
