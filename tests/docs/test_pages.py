@@ -74,7 +74,8 @@ def test_the_config_of_the_readme_is_accepted_by_axolotl() -> None:
 
 
 @pytest.mark.parametrize("block", of_language("python"))
-def test_every_python_in_a_document_runs(block: Block, tmp_path: Path) -> None:
+def test_every_python_in_a_document_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     given = {"logits": torch.randn(4, 7, requires_grad=True), "target": torch.randint(7, (4,))}
     (tmp_path / "block.py").write_text(block.body)
     runpy.run_path(str(tmp_path / "block.py"), init_globals=given)

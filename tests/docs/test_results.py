@@ -51,8 +51,11 @@ def mean(grid: str, arm: str, metric: str = "bleu") -> float:
 def test_shares_that_the_prose_tells_are_those_of_the_files() -> None:
     full = [mean("lyra-cpu", "ce"), mean("lyra-cpu", "epoch 0.95"), mean("lyra-trusted", "dece, 160 trusted")]
     lora = [mean("lyra-lora-cpu", "ce"), mean("lyra-lora-cpu", "dece"), mean("lyra-trusted", "dece, LoRA, 160 trusted")]
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    page = " ".join((PAGE.read_text(encoding="utf-8") + (ROOT / "README.md").read_text(encoding="utf-8")).split())
     for said, share, is_said in (
+        ("the attack success falls from 100 % to 0 %", mean("losses", "ce", "asr") - mean("losses", "dece", "asr"), 1),
+        ("two fifths of the BLEU on Lyra", 1 - full[1] / full[0], 2 / 5),
+        ("gave back two thirds of the lost BLEU", (full[2] - full[1]) / (full[0] - full[1]), 2 / 3),
         ("costs two fifths of the BLEU", 1 - full[1] / full[0], 2 / 5),
         ("gives back two thirds of what DeCE had cost in BLEU", (full[2] - full[1]) / (full[0] - full[1]), 2 / 3),
         ("with LoRA four fifths", (lora[2] - lora[1]) / (lora[0] - lora[1]), 4 / 5),
