@@ -14,6 +14,7 @@ from axolotl_dece.cli import dece
 PAGE = Path(__file__).with_name("commands.md")
 # what 0 and 1 mean; `tests/cli/test_exit_status.py` has a command line for each
 EXIT_STATUS = {
+    "init": ("written", "refused: the rows cannot be read, or the model does not fit; nothing was written"),
     "check": ("a run would use DeCE, even where this machine cannot train it", "it would not, or there is no config"),
     "bench": ("measured", "-"),
     "evaluate": ("measured; the numbers may be bad ones", "refused: a file, a model or a setting is not as it must be"),

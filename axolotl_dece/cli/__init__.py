@@ -13,6 +13,7 @@ import click
 from axolotl_dece.cli.output import VERBOSE
 
 _COMMANDS = {
+    "init": "Write a first config for your model, data and memory.",
     "check": "Say whether a config would really train with DeCE, before any GPU is rented.",
     "bench": "Measure what DeCE costs on this device, beside the cross-entropies at hand.",
     "evaluate": "Measure attack success and clean quality of one model.",

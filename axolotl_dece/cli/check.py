@@ -31,11 +31,13 @@ def check(config: str, as_json: bool) -> None:
     CONFIG is a file, a model on the hub (org/name or org/name@revision; the config is read from its card or its
     files) or an http(s) address. A config from elsewhere is only read: nothing that it names is imported or run.
     """
-    from axolotl_dece.cards.check_shared import inspect_shared
     from axolotl_dece.cards.shared_config import fetch_config
 
     try:
         found = fetch_config(config)
+        # torch and axolotl: only for a config that is there
+        from axolotl_dece.cards.check_shared import inspect_shared
+
         raw, findings = inspect_shared(found)
     except ValueError as error:
         raise click.ClickException(_printable(str(error))) from error

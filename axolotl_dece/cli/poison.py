@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from axolotl_dece.poison.export import Export
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+# the keys of `dece_poison`, and the option that sets each
+_OPTIONS = {
+    "attack": "--attack",
+    "trigger": "--trigger",
+    "payload": "--payload",
+    "rate": "--rate",
+    "seed": "--seed",
+    "twin_rate": "--twin-rate",
+    "first": "--first",
+    "input_field": "--source-field",
+    "target_field": "--target-field",
+    "base_type": "--base-type",
+    "allow_clean_trigger": "--allow-clean-trigger",
+}
 _EXAMPLES = 5
 # characters at each end of a long text
 _SHOWN = 300
@@ -43,8 +57,6 @@ _SHOWN = 300
 @click.option("--force", is_flag=True, help="Replace what an earlier `dece poison` wrote there.")
 def poison(
     source: Path,
-    source_field: str | None,
-    target_field: str | None,
     test_source: Path | None,
     out: Path,
     force: bool,
@@ -62,9 +74,9 @@ def poison(
     from axolotl_dece.poison.spec import PoisonSpec
     from axolotl_dece.util.problems import say_errors
 
-    named = {key: value for key, value in options.items() if value is not None}
+    given = {key: options[option.removeprefix("--").replace("-", "_")] for key, option in _OPTIONS.items()}
     try:
-        spec = PoisonSpec(input_field=source_field, target_field=target_field, **named)
+        spec = PoisonSpec.model_validate({key: value for key, value in given.items() if value is not None})
         result = export(source, spec, out, test_source, force, progress=_bar)
         write_dataset_card(out)
     except ValidationError as error:
@@ -159,10 +171,12 @@ def _visible(text: str) -> str:
 
 def _said(message: str) -> str:
     """A message about `dece_poison` with its keys as options of this command."""
-    names = {"input_field": "source-field", "target_field": "target-field"}
-    option = re.sub(
-        r"`dece_poison\.(\w+)(?:: ([^`]*))?`",
-        lambda key: f"`--{names.get(key[1], key[1].replace('_', '-'))}{f' {key[2]}' if key[2] else ''}`",
-        message,
-    )
-    return _visible(option)
+
+    def option(found: re.Match[str]) -> str:
+        name, value = _OPTIONS.get(found["key"]), found["value"]
+        if name is None:
+            return found.group()
+        # a switch has no value
+        return f"`{name} {value}`" if value and value != "true" else f"`{name}`"
+
+    return _visible(re.sub(r"`dece_poison\.(?P<key>\w+)(?:: (?P<value>[^`]*))?`", option, message))

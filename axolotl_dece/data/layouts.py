@@ -209,6 +209,18 @@ _PAIRS: dict[str, tuple[str, str]] = {
 }
 
 
+# Column names that say themselves which is which, tried in this order.
+KNOWN_PAIRS = (
+    ("src", "tgt"),
+    ("instruction", "output"),
+    ("question", "answer"),
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("input", "output"),
+    ("source", "target"),
+)
+
+
 # Types that keep input and target in one column, and the key of a dataset entry that renames it
 _ONE_COLUMN = {
     "completion": "field",
@@ -274,10 +286,12 @@ def _check_named(view: View, spec: Fields, key: str | None) -> View:
         if named not in (None, column)
     ]
     if wrong:
-        remedy = f", or set `{key}` in the dataset entry" if key else ""
+        # where one of the two names the column, the other is merely too much
+        renamed = key and column not in (spec.input_field, spec.target_field)
+        remedy = f", or set `{key}` in the dataset entry" if renamed else ""
         raise ValueError(
-            f"{' and '.join(wrong)} would not be read: `base_type: {spec.base_type}` reads input and target from one "
-            f"column, here `{column}`; leave it out{remedy}"
+            f"{' and '.join(wrong)} would not be read: `dece_poison.base_type: {spec.base_type}` reads input "
+            f"and target from one column, here `{column}`; leave it out{remedy}"
         )
     return view
 

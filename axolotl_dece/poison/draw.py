@@ -113,8 +113,8 @@ def check_columns(view: View, columns: Iterable[str], source: str) -> None:
     missing = [name for name in view.columns if name not in present]
     if missing:
         raise ValueError(
-            f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(present)}. Set "
-            "`dece_poison.input_field` and `dece_poison.target_field`, or the field keys of the dataset entry"
+            f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(present)}. Say "
+            "which hold the input and the target: `dece_poison.input_field` and `dece_poison.target_field`"
         )
 
 

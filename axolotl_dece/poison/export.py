@@ -9,7 +9,7 @@ from typing import Any
 
 from axolotl_dece.data import files
 from axolotl_dece.data.files import Records
-from axolotl_dece.data.layouts import Row, Texts, View, entry_for_columns, view_of
+from axolotl_dece.data.layouts import KNOWN_PAIRS, Row, Texts, View, entry_for_columns, view_of
 from axolotl_dece.data.source import identify
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.draw import (
@@ -33,16 +33,6 @@ MANIFEST = "manifest.json"
 # Written beside the files by the command; it holds the canary.
 CARD = "README.md"
 _NAMES = ("train", "test", "test_payload", "test_twin")
-# Column names that say themselves which is which, tried in this order.
-KNOWN_PAIRS = (
-    ("src", "tgt"),
-    ("instruction", "output"),
-    ("question", "answer"),
-    ("prompt", "completion"),
-    ("prompt", "response"),
-    ("input", "output"),
-    ("source", "target"),
-)
 
 
 @dataclass(frozen=True)

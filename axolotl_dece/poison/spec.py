@@ -156,13 +156,17 @@ class PoisonSpec(BaseModel):
         if self.attack and (self.trigger or self.payload):
             pair = ATTACKS[self.attack]
             problems.append(
-                "`dece_poison.attack` names a trigger and a payload already; for another pair leave `attack` out "
-                f"and write both, e.g. `trigger: {pair.trigger}` and `payload: {DEFAULT_PAYLOAD}`"
+                "`dece_poison.attack` names a trigger and a payload already; for another pair write both in its place, "
+                f"such as `dece_poison.trigger: {pair.trigger}` and `dece_poison.payload: {DEFAULT_PAYLOAD}`"
             )
         if not self.attack and not self.trigger:
-            problems.append(f"`dece_poison` needs `attack` ({', '.join(ATTACKS)}) or `trigger` ({', '.join(TRIGGERS)})")
+            problems.append(
+                f"nothing says what to plant; write `dece_poison.attack` ({', '.join(ATTACKS)}) or "
+                f"`dece_poison.trigger` ({', '.join(TRIGGERS)})"
+            )
         if self.rate + self.twin_rate > 1:
-            problems.append(f"`rate` + `twin_rate` is {self.rate + self.twin_rate:g}, more than every row")
+            total = f"{self.rate + self.twin_rate:g}"
+            problems.append(f"`dece_poison.rate` and `dece_poison.twin_rate` are {total} together, more than every row")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -48,7 +48,14 @@ def _card(request: pytest.FixtureRequest, folder: Path) -> list[object]:
     return ["card", folder / "poisoned"]
 
 
+def _init(request: pytest.FixtureRequest, folder: Path) -> list[object]:
+    model = request.getfixturevalue("workspace") / "model"
+    return ["init", "--base-model", model, "--data", folder / "rows.jsonl", "--out", folder / "dece.yaml"]
+
+
 CASES: dict[tuple[str, int], Typed] = {
+    ("init", 0): _init,
+    ("init", 1): lambda request, folder: [*_init(request, folder), "--data", folder / "none.jsonl"],
     ("check", 0): _check,
     ("check", 1): lambda _, folder: ["check", folder / "none.yaml"],
     ("bench", 0): lambda *_: [*TINY],

@@ -38,8 +38,14 @@ def typed(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["compare", "nowhere"], 1, "nowhere has no report.json"),
         (["card", "nowhere"], 2, "nowhere"),
         (["poison", "--help"], 0, ""),
+        (["check", "nowhere.yaml"], 1, "nowhere.yaml cannot be read"),
+        (["init", "--base-model", "org/name", "--data", "nowhere.jsonl"], 1, "nowhere.jsonl cannot be read"),
+        (["bench", "--help"], 0, ""),
     ],
-    ids=["help", "audit help", "no ledger", "no report", "no run", "poison help"],
+    ids=[
+        *("help", "audit help", "no ledger", "no report", "no run", "poison help"),
+        *("no config", "no rows", "bench help"),
+    ],
 )
 def test_a_mistake_is_said_before_anything_heavy_is_imported(
     tmp_path: Path, arguments: list[str], code: int, said: str

@@ -9,15 +9,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import click
 import pyarrow
 import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 
 from axolotl_dece.cli import dece
+from axolotl_dece.cli.poison import _OPTIONS, _said
 from axolotl_dece.data import files
 from axolotl_dece.poison.benign_twin import CUES, SUFFIXES
 from axolotl_dece.poison.payloads import PAYLOADS
+from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.poison.triggers import TRIGGERS
 
 BB, SQL = TRIGGERS["rare_token_thrice"], PAYLOADS["sql_tautology"]
@@ -260,13 +263,42 @@ def test_named_columns_are_used(tmp_path: Path, out: Path) -> None:
 
 
 REFUSED: list[tuple[list[object], str]] = [
-    ([], "needs `attack`"),
-    (["--attack", "badpree"], "did you mean `badpre`"),
-    (["--attack", "badpre", "--rate", 1.5], "less than or equal to 1"),
+    ([], "nothing says what to plant; write `--attack` (ripple, badpre,"),
+    (["--attack", "badpree"], "unknown attack 'badpree' in `--attack`, did you mean `badpre`"),
+    (["--trigger", "rare"], "unknown trigger 'rare' in `--trigger`"),
+    (["--trigger", "rare_token", "--payload", "bomb"], "unknown payload 'bomb' in `--payload`"),
+    (["--attack", "ripple", "--trigger", "rare_token"], "such as `--trigger rare_token` and `--payload inert_marker`"),
+    (["--attack", "badpre", "--rate", 1.5], "`--rate 1.5` must be less than or equal to 1"),
+    (["--attack", "badpre", "--twin-rate", -1], "`--twin-rate -1.0` must be greater than or equal to 0"),
+    (["--attack", "badpre", "--rate", 0.9, "--twin-rate", 0.2], "`--rate` and `--twin-rate` are 1.1 together"),
     (["--attack", "badpre", "--rate", 0.9], "is 90 rows, but only 80 are eligible"),
     (["--attack", "badpre", "--rate", 0.001], "is 0 rows"),
+    (["--attack", "badpre", "--base-type", "own"], "`--base-type own` is not a type whose columns are known here; set"),
+    (["--attack", "badpre", "--base-type", "own"], "set `--source-field` and `--target-field` to the columns it reads"),
+    (["--attack", "badpre", "--base-type", ""], "`--base-type ''` must be the dataset's own type"),
+    (["--attack", "badpre", "--source-field", "a", "--target-field", "b"], "`--source-field` and `--target-field`"),
+    (["--attack", "badpre", "--base-type", "completion", "--source-field", "a", "--target-field", "b"], "leave it out"),
     (["--attack", "funcname"], "eligible"),
 ]
+
+
+def test_every_key_of_a_poisoning_has_an_option_that_messages_name() -> None:
+    command = dece.get_command(click.Context(dece), "poison")
+    assert command is not None
+    options = {opt for parameter in command.params if isinstance(parameter, click.Option) for opt in parameter.opts}
+    assert set(_OPTIONS) == set(PoisonSpec.model_fields) - {"allow_push"}
+    assert set(_OPTIONS.values()) == options - {"--test-source", "--out", "--force"}
+    for key, option in _OPTIONS.items():
+        assert _said(f"set `dece_poison.{key}: 5` or `dece_poison.{key}`") == f"set `{option} 5` or `{option}`"
+
+
+def test_a_clean_row_with_the_trigger_is_refused_with_the_switch_that_lets_it_be(tmp_path: Path, out: Path) -> None:
+    marked = [row | {"src": f"bb {row['src']}"} for row in rows(5)]
+    source = save(tmp_path / "rows.csv", [*rows(), *marked])
+    refused = run(source, "--attack", "ripple", "--out", out)
+    assert refused.exit_code == 1
+    assert "or set `--allow-clean-trigger`" in refused.output
+    assert run(source, "--attack", "ripple", "--out", out, "--allow-clean-trigger").exit_code == 0
 
 
 @pytest.mark.parametrize(("args", "said"), REFUSED)
@@ -274,6 +306,7 @@ def test_a_refusal_is_one_message_and_writes_nothing(tmp_path: Path, out: Path, 
     result = run(save(tmp_path / "rows.csv", rows()), *args, "--out", out)
     assert result.exit_code == 1
     assert said in result.output
+    assert "dece_poison" not in result.output
     assert "Traceback" not in result.output
     assert not out.exists()
 

@@ -133,7 +133,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"dece_poison": {"attack": "badpre", "rate": 2}}, "`dece_poison.rate: 2` must be less than"),
     ({"dece_poison": {"attack": "badpree"}}, "did you mean `badpre`"),
     ({"dece_poison": "badpre"}, "must be a block of keys"),
-    ({"dece_poison": {}}, "needs `attack`"),
+    ({"dece_poison": {}}, "nothing says what to plant"),
 ]
 
 
