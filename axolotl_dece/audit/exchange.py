@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from axolotl_dece.data import files
 from axolotl_dece.util.atomic import whole_file
+from axolotl_dece.util.json_text import parse_json
 
 if TYPE_CHECKING:
     from axolotl_dece.audit.analyse.findings import Audit
@@ -99,11 +100,15 @@ def read_marks(audit: Audit, path: Path) -> dict[int, str]:
     problems = []
     for number, record in enumerate(records):
         row = record.get("row") or record.get("id")
-        values = _values(record, flag)
+        try:
+            values = _values(record, flag)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            problems.append(f"record {number}: `responses` is not as Argilla writes it")
+            continue
         wrong = sorted(f"{value!r}" for value in values - {*_KINDS, "", "keep"})
         if wrong:
             problems.append(f"record {number}: `{_QUESTION}` must be drop, trust or keep, not {', '.join(wrong)}")
-        elif row not in number_of:
+        elif not isinstance(row, str) or row not in number_of:
             problems.append(f"record {number}: the ledger has no row {row!r}")
         elif len(chosen := {found.get(number_of[row], ""), *values}.intersection(_KINDS)) > 1:
             problems.append(f"record {number}: row {row} is dropped and trusted; decide for one")
@@ -119,7 +124,7 @@ def read_marks(audit: Audit, path: Path) -> dict[int, str]:
 def _records(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".json":
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         except (OSError, ValueError):
             content = None  # lines of JSON: what `files` says of them is said
         if isinstance(content, list) and all(isinstance(one, dict) for one in content):

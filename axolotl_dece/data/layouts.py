@@ -107,8 +107,8 @@ class SegmentsView:
             _text(segment, "text", f"{self.field}[{place}].text")
         prompt, answer = self._places(segments)
         return Texts(
-            "" if prompt is None else segments[prompt]["text"] or "",
-            "" if answer is None else segments[answer]["text"] or "",
+            "" if prompt is None else _text(segments[prompt], "text"),
+            "" if answer is None else _text(segments[answer], "text"),
         )
 
     def write(self, row: Row, texts: Texts) -> dict[str, Any]:
@@ -155,8 +155,8 @@ class MessagesView:
             self._check(message, f"{self.field}[{place}]")
         user, assistant = self._places(messages)
         return Texts(
-            "" if user is None else messages[user][self.content_key] or "",
-            "" if assistant is None else messages[assistant][self.content_key] or "",
+            "" if user is None else _text(messages[user], self.content_key),
+            "" if assistant is None else _text(messages[assistant], self.content_key),
         )
 
     def write(self, row: Row, texts: Texts) -> dict[str, Any]:

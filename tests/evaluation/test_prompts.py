@@ -116,7 +116,14 @@ def test_a_row_is_read_alike_whatever_its_neighbours_hold(tokenizer: Any) -> Non
     assert "from table" in tokenizer.decode(together[1].prompt)
 
 
-@pytest.mark.parametrize("value", [5, ["select", "w1"], {"a": 1}, 1.5])
+def test_a_message_that_the_template_cannot_write_is_named_with_its_row(tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "chat_template"}]}), "here")
+    talk = [{"role": "user", "content": "get"}, {"role": "assistant"}]
+    with pytest.raises(ValueError, match=r"row 4 cannot be read as dataset type `chat_template`.*content"):
+        tokenize_rows([{"messages": talk}], recipe, tokenizer, [4])
+
+
+@pytest.mark.parametrize("value", [5, 10**30, ["select", "w1"], {"a": 1}, 1.5])
 def test_a_value_that_is_no_text_is_named_with_its_row(value: Any, tokenizer: Any) -> None:
     recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}]}), "here")
     with pytest.raises(ValueError, match=rf"row 7 .*output \({type(value).__name__}\)"):
