@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.evaluation.verdict import Verdict
+from axolotl_dece.util.atomic import naming_what_is_written
 from axolotl_dece.util.digest import digest
 from axolotl_dece.util.json_text import parse_json
 
@@ -67,7 +68,6 @@ class AnswerLog:
         if path.exists():
             self._read()
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._append([self.origin])
 
     @property
@@ -82,10 +82,12 @@ class AnswerLog:
         self.answers.update((answer.index, answer) for answer in new)
 
     def _append(self, lines: Iterable[Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
+        with naming_what_is_written(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+                file.flush()
+                os.fsync(file.fileno())
 
     def _read(self) -> None:
         _drop_torn_line(self.path)

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +97,21 @@ def test_a_file_that_is_no_log_is_not_continued(tmp_path: Path, content: bytes) 
     with pytest.raises(ValueError, match=r"clean\.jsonl is no log of answers.*another `--out`"):
         AnswerLog(path, ORIGIN)
     assert path.read_bytes() == content
+
+
+def test_a_full_disk_is_named_and_keeps_what_was_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "clean.jsonl"
+    log = AnswerLog(path, ORIGIN)
+    log.add([answer()])
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(ValueError, match=r"clean\.jsonl cannot be written: .*No space left"):
+            log.add([answer(index=1)])
+    assert 0 in AnswerLog(path, ORIGIN).answers
 
 
 def test_answers_of_another_evaluation_are_not_read(tmp_path: Path) -> None:
