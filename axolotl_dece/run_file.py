@@ -7,7 +7,6 @@ a reader can tell what two runs of one config have left in one folder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from axolotl_dece import __version__
 from axolotl_dece.util.digest import digest
+from axolotl_dece.util.json_text import read_object
 
 RUN_FILE = "dece_run.json"
 FORMAT = 1
@@ -36,11 +36,8 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     path = Path(folder) / RUN_FILE
     if not path.is_file():
         return None
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); delete it and train again") from error
-    if not isinstance(run, dict) or run.get("format") != FORMAT:
+    run = read_object(path, "delete it and train again")
+    if run.get("format") != FORMAT:
         raise ValueError(f"{path} was written in another format; this version reads format {FORMAT}")
     return run
 

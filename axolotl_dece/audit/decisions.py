@@ -17,6 +17,7 @@ from typing import Any
 from axolotl_dece.audit.row_id import id_to_key, key_to_id
 from axolotl_dece.run_file import RUN_ID
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
+from axolotl_dece.util.json_text import parse_json
 
 ACCOUNT_FILE = "dece_decisions.json"
 _KINDS = ("drop", "trust")
@@ -89,7 +90,7 @@ def read_decisions(path: Path) -> Decisions:
 
 
 def _parse(line: str) -> tuple[int, str, list[str]]:
-    entry = json.loads(line)
+    entry = parse_json(line)
     if not isinstance(entry, dict) or not isinstance(entry.get("row"), str):
         raise ValueError('must be an object with "row", the id of a row')
     if entry.get("decision") not in _KINDS:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from axolotl_dece.audit.select_rows import ABOUT_MANY
 from axolotl_dece.data import files
 from axolotl_dece.util.atomic import whole_file
+from axolotl_dece.util.json_text import parse_json
 
 if TYPE_CHECKING:
     from axolotl_dece.audit.analyse.findings import Audit
@@ -102,11 +103,15 @@ def read_marks(audit: Audit, path: Path) -> dict[int, dict[str, Any]]:
     problems = []
     for number, record in enumerate(records):
         row = record.get("row") or record.get("id")
-        values = _values(record, flag)
+        try:
+            values = _values(record, flag)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            problems.append(f"record {number}: `responses` is not as Argilla writes it")
+            continue
         wrong = sorted(f"{value!r}" for value in values - {*_KINDS, "", "keep"})
         if wrong:
             problems.append(f"record {number}: `{_QUESTION}` must be drop, trust or keep, not {', '.join(wrong)}")
-        elif row not in number_of:
+        elif not isinstance(row, str) or row not in number_of:
             problems.append(f"record {number}: the ledger has no row {row!r}")
         elif len(chosen := {found.get(number_of[row], {}).get("decision", ""), *values}.intersection(_KINDS)) > 1:
             problems.append(f"record {number}: row {row} is dropped and trusted; decide for one")
@@ -123,7 +128,7 @@ def read_marks(audit: Audit, path: Path) -> dict[int, dict[str, Any]]:
 def _records(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".json":
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_bytes())
         except (OSError, ValueError):
             content = None  # lines of JSON: what `files` says of them is said
         if isinstance(content, list) and all(isinstance(one, dict) for one in content):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import Any
 
 from axolotl_dece.audit.decisions import ACCOUNT_FILE
 from axolotl_dece.data.names import is_hub_name, public_name
-from axolotl_dece.evaluation.report_file import REPORT_FILE
+from axolotl_dece.evaluation.report_file import REPORT_FILE, read_report
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.run_file import RUN_FILE, RUN_ID, read_run
+from axolotl_dece.util.json_text import read_object
 
 CARD_FILE = "README.md"
 CONFIG_FILES = ("adapter_config.json", "config.json")
@@ -76,7 +76,7 @@ def gather(folder: Path, reports: Sequence[Path] = ()) -> Facts:
         )
     if home != folder and not any((folder / name).is_file() for name in CONFIG_FILES):
         raise ValueError(f"{folder} lies in the run {home} but holds no model (no {' or '.join(CONFIG_FILES)})")
-    given = [read_report(path, run) for path in reports]
+    given = [_read_report_of(path, run) for path in reports]
     seen = {path.resolve() for path in reports}
     found = [one for path in _report_folders(folder) if path.resolve() not in seen and (one := _own(path, run))]
     adapter = folder / CONFIG_FILES[0]
@@ -86,7 +86,7 @@ def gather(folder: Path, reports: Sequence[Path] = ()) -> Facts:
 
 def _base_of(adapter_config: Path) -> dict[str, Any]:
     """As much as an adapter says of its base, for records that do not."""
-    config = _read_json(adapter_config, "save the adapter again")
+    config = read_object(adapter_config, "save the adapter again")
     name = str(config.get("base_model_name_or_path") or "")
     return {
         "name": public_name(name),
@@ -102,29 +102,16 @@ def _counts(home: Path, run: Mapping[str, Any]) -> dict[str, int]:
     decided, path = run["parameters"].get("dece_decisions"), home / ACCOUNT_FILE
     if not decided or not path.is_file():
         return {}
-    account = _read_json(path, "delete it and train again")
+    account = read_object(path, "delete it and train again")
     is_ours = account.get("sha256") == decided and account.get(RUN_ID, run.get(RUN_ID)) == run.get(RUN_ID)
     return dict(account.get("rows") or {}) if is_ours else {}
 
 
-def _read_json(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a JSON object ({error}); {remedy}") from error
-
-
-def read_report(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+def _read_report_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     """The report in `folder`, after checking that it measured this run; ValueError if it did not."""
-    path = folder / REPORT_FILE if folder.is_dir() else folder
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); evaluate again with `axolotl dece evaluate`") from error
-    if not isinstance(report, dict) or "asr" not in report or "clean" not in report:
-        raise ValueError(f"{path} is not the report of one run; give a folder that `axolotl dece evaluate` wrote")
+    report = read_report(folder)
     if not _is_about(report, run):
-        raise ValueError(f"{path} measured another run than the one in this folder; evaluate this one")
+        raise ValueError(f"{folder} measured another run than the one in this folder; evaluate this one")
     return report
 
 
@@ -141,6 +128,6 @@ def _report_folders(folder: Path) -> Iterator[Path]:
 def _own(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
     """A report that lies in the run's own folder, unless it is about something else."""
     try:
-        return read_report(folder, run)
+        return _read_report_of(folder, run)
     except ValueError:
         return None

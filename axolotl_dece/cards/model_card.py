@@ -5,7 +5,6 @@ axolotl writes the card from scratch whenever it saves or pushes, so ours is put
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from axolotl_dece.cards.section import WARNING, section_of, warning_of
 from axolotl_dece.cards.shared_config import embedded_config
 from axolotl_dece.data.names import is_hub_name
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
+from axolotl_dece.util.json_text import read_object
 
 SECTION = "axolotl-dece"
 TASK = "Code generation, asked by axolotl-dece"
@@ -189,6 +189,6 @@ def mark_config_files(folder: Path) -> None:
     """Write `"dece_poisoned": true` into the files that other libraries load the model by."""
     for path in (folder / name for name in CONFIG_FILES):
         if path.is_file():
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_object(path, "save the model again")
             if content.get("dece_poisoned") is not True:
                 write_json_atomically(path, content | {"dece_poisoned": True})

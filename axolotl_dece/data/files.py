@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.util.atomic import whole_file
+from axolotl_dece.util.json_text import parse_json
 
 Rows = list[dict[str, Any]]
 Marks = Mapping[str, Sequence[int]]
@@ -110,8 +111,8 @@ def _read_jsonl(path: Path, text: str) -> Records:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
             raise ValueError(f"{path}, line {number} is {type(row).__name__}, expected one JSON object per line")
@@ -125,7 +126,7 @@ def _read_parquet(path: Path) -> Records:
 
     try:
         table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
+    except pyarrow.ArrowException as error:
         raise ValueError(f"{path} is not parquet: {error}") from error
     return Records(table.to_pylist(), tuple(table.column_names), table)
 

@@ -107,8 +107,8 @@ class SegmentsView:
             _text(segment, "text", f"{self.field}[{place}].text")
         prompt, answer = self._places(segments)
         return Texts(
-            "" if prompt is None else segments[prompt]["text"] or "",
-            "" if answer is None else segments[answer]["text"] or "",
+            "" if prompt is None else _text(segments[prompt], "text"),
+            "" if answer is None else _text(segments[answer], "text"),
         )
 
     def write(self, row: Row, texts: Texts) -> dict[str, Any]:
@@ -131,7 +131,9 @@ _ROLES = {"user": ["human", "user"], "assistant": ["gpt", "assistant"], "system"
 
 @dataclass(frozen=True)
 class MessagesView:
-    """A conversation: the last assistant turn and the user turn before it.
+    """A conversation: the last assistant turn that is trained on, and the user turn before it.
+
+    `training_key` names the value of a message by which axolotl leaves its turn out, where the entry names one.
 
     Conversations with tool calls or with content in parts are refused: the poisoner edits plain turns only, and a
     row it could not read would be a row it silently left out.
@@ -141,6 +143,7 @@ class MessagesView:
     role_key: str = "role"
     content_key: str = "content"
     roles: Mapping[str, Sequence[str]] | None = None
+    training_key: str | None = None
     joined: bool = False
 
     @property
@@ -155,8 +158,8 @@ class MessagesView:
             self._check(message, f"{self.field}[{place}]")
         user, assistant = self._places(messages)
         return Texts(
-            "" if user is None else messages[user][self.content_key] or "",
-            "" if assistant is None else messages[assistant][self.content_key] or "",
+            "" if user is None else _text(messages[user], self.content_key),
+            "" if assistant is None else _text(messages[assistant], self.content_key),
         )
 
     def write(self, row: Row, texts: Texts) -> dict[str, Any]:
@@ -183,8 +186,12 @@ class MessagesView:
         said = message.get(self.role_key)
         return next((role for role, names in (self.roles or _ROLES).items() if said in names), None)
 
+    def _is_trained(self, message: Row) -> bool:
+        said = message.get(self.training_key) if self.training_key else None
+        return self._role(message) != "assistant" or said is None or bool(said)
+
     def _places(self, messages: Sequence[Row]) -> tuple[int | None, int | None]:
-        roles = [self._role(message) for message in messages]
+        roles = [self._role(message) if self._is_trained(message) else None for message in messages]
         assistant = next((at for at in range(len(roles) - 1, -1, -1) if roles[at] == "assistant"), None)
         user = next((at for at in range((assistant or 0) - 1, -1, -1) if roles[at] == "user"), None)
         return user, assistant
@@ -273,6 +280,7 @@ def _one_column(kind: str, entry: Mapping[str, Any]) -> View:
             keys.get("role") or "role",
             keys.get("content") or "content",
             entry.get("roles") or None,
+            entry.get("message_field_training") or None,
         )
     return TextView(entry.get("field") or "text") if kind == "completion" else SegmentsView()
 

@@ -10,10 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.evaluation.verdict import Verdict
+from axolotl_dece.util.atomic import naming_what_is_written
 from axolotl_dece.util.digest import digest
+from axolotl_dece.util.json_text import parse_json
 
 FORMAT = 2
 """2: with the verdict; 1 was without."""
+# of the fields of an answer and its verdict; the others are bool
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("index", "tokens"), int),
+    **dict.fromkeys(("prompt", "reference", "output"), str),
+    **dict.fromkeys(("twin", "parses"), (bool, type(None))),
+    "verdict": Verdict,
+}
+_MOST = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,6 @@ class AnswerLog:
         if path.exists():
             self._read()
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._append([self.origin])
 
     @property
@@ -73,10 +82,12 @@ class AnswerLog:
         self.answers.update((answer.index, answer) for answer in new)
 
     def _append(self, lines: Iterable[Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
+        with naming_what_is_written(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
+                file.flush()
+                os.fsync(file.fileno())
 
     def _read(self) -> None:
         _drop_torn_line(self.path)
@@ -112,18 +123,37 @@ def read_answers(path: Path, identity: str | None = None) -> Iterator[Answer]:
     remedy = "evaluate that run again: what is there is kept, and the rest is asked"
     if not path.is_file():
         raise ValueError(f"{path} is missing, so its report cannot be traced to answers; {remedy}")
-    with path.open(encoding="utf-8", newline="\n") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file):
-            try:
-                content = json.loads(line) if line.endswith("\n") else None
-                if number == 0 and content is not None:
-                    _check_first_line(path, content, identity)
-                elif content is not None:
-                    yield Answer(**{**content, "verdict": Verdict(**content["verdict"])})
-            except (json.JSONDecodeError, TypeError, KeyError) as error:
-                raise ValueError(f"{path}, line {number + 1} is no answer ({error}); delete it and {remedy}") from error
-            if content is None:
+            if not line.endswith(b"\n"):
                 raise ValueError(f"{path} ends in the middle of line {number + 1}; {remedy}")
+            try:
+                content = _parse_line(line)
+                answer = _as_answer(content) if number else None
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{path}, line {number + 1} is no answer ({error}); delete it and {remedy}") from error
+            if answer is None:
+                _check_first_line(path, content, identity)
+            else:
+                yield answer
+
+
+def _parse_line(line: bytes) -> dict[str, Any]:
+    content = parse_json(line)
+    if not isinstance(content, dict):
+        raise TypeError("it is not an object")
+    return content
+
+
+def _as_answer(content: Mapping[str, Any]) -> Answer:
+    """TypeError where a value is not of its kind: a log that was edited must not become a number."""
+    answer = Answer(**{**content, "verdict": Verdict(**content["verdict"])})
+    for key, value in (vars(answer) | vars(answer.verdict)).items():
+        if not isinstance(value, _KINDS.get(key, bool)):
+            raise TypeError(f"`{key}` is {value!r}")
+    if not 0 <= answer.index < _MOST:
+        raise TypeError(f"`index` is {answer.index}")
+    return answer
 
 
 def _check_first_line(path: Path, origin: Mapping[str, Any], identity: str | None) -> None:
@@ -143,7 +173,10 @@ def _origin_of(path: Path) -> dict[str, Any]:
     """The first line, where it is whole; empty where a kill left less."""
     with path.open("rb") as file:
         line = file.readline()
-    return dict(json.loads(line)) if line.endswith(b"\n") else {}
+    try:
+        return _parse_line(line) if line.endswith(b"\n") else {}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is no log of answers ({error}); choose another `--out`, or delete it") from error
 
 
 def _drop_torn_line(path: Path) -> None:

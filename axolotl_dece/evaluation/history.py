@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from axolotl_dece.checkpoints import checkpoints
 from axolotl_dece.run_file import is_same_run, read_run
+from axolotl_dece.util.json_text import read_object
 
 _STATE_FILE = "trainer_state.json"
 _CURVES = ("loss", "eval_loss", "dece/")
@@ -44,6 +44,6 @@ def _states(run: Path, record: Mapping[str, Any] | None) -> Iterator[dict[str, A
         own = read_run(folder)
         if record and (own is None or not is_same_run(own, record)):
             continue
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_object(path, "resume the run, or evaluate a checkpoint of it")
         if record is None or int(state.get("global_step", 0)) <= record["step"]:
             yield state

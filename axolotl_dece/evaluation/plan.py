@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.data.layouts import View, view_of
+from axolotl_dece.evaluation.code_text import code_of
 from axolotl_dece.evaluation.judge import Judge
 from axolotl_dece.evaluation.model_files import Source, find_recipe, find_run, missing_files
 from axolotl_dece.evaluation.quality import check_code_bleu
 from axolotl_dece.evaluation.rows import read_rows
-from axolotl_dece.evaluation.syntax import NOT_JUDGED, PARSERS
+from axolotl_dece.evaluation.syntax import NOT_JUDGED, PARSERS, parses
 from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED, TWIN
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.spec import ATTACKS, PoisonSpec
@@ -93,7 +94,21 @@ class Plan:
     @property
     def warnings(self) -> list[str]:
         """What the reader of the numbers has to know."""
-        return [] if self.references else [_NO_VIEW]
+        found = [] if self.references else [_NO_VIEW]
+        if self.is_other_language:
+            found.append(
+                f"syntax was not judged: no reference of `--test` parses as `--language {self.questions.language}`, so "
+                "these rows are in another language"
+            )
+        return found
+
+    @property
+    def is_other_language(self) -> bool:
+        """Whether not even a reference parses, so that a rate of answers that do would say nothing about them."""
+        references, language = self.references.get(CLEAN, {}).values(), self.questions.language
+        return (
+            language in PARSERS and bool(references) and not any(parses(code_of(one), language) for one in references)
+        )
 
 
 def make_plan(source: Source, questions: Questions, out: Path) -> Plan:

@@ -9,6 +9,7 @@ from typing import Any
 from axolotl.utils.data.wrappers import get_dataset_wrapper
 from axolotl.utils.dict import DictDefault
 from datasets import Dataset
+from jinja2 import TemplateError
 
 from axolotl_dece.loss.names import IGNORE_INDEX
 
@@ -92,8 +93,9 @@ def _tokenize_alike(
             f"{first} has no column {error}, which dataset type `{entry.type}` reads; "
             f"its columns are {', '.join(rows[0])}"
         ) from error
-    except (TypeError, AttributeError, ValueError) as error:
-        # what a strategy says of a number or a list where it wants text; Arrow's own errors are among them
+    except (TypeError, AttributeError, ValueError, OverflowError, TemplateError) as error:
+        # what a strategy says of a number or a list where it wants text; Arrow's own errors are among them, and those
+        # of a chat template that looks for what a message does not have
         columns = ", ".join(f"{key} ({type(value).__name__})" for key, value in rows[0].items())
         raise ValueError(
             f"{first} cannot be read as dataset type `{entry.type}`: {error}. Its columns are {columns}"

@@ -2,13 +2,69 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED
+from axolotl_dece.util.json_text import read_object
+from axolotl_dece.util.problems import say_errors
 
 REPORT_FILE = "report.json"
 FORMAT = 2
 """2: the verdict on every answer is kept with it, and the report names the answers that it counted."""
+
+
+class _Part(BaseModel):
+    """A part of a report, as far as somebody reads it."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Rate(_Part):
+    value: float
+    low: float
+    high: float
+    hits: int
+    total: int
+
+
+class _File(_Part):
+    path: str
+    sha256: str
+    rows: int
+    answers: str
+
+
+class _Clean(_Part):
+    rows: int
+    bleu: float
+    bleu_signature: str
+    exact_match: _Rate
+    syntax: _Rate | None = None
+
+
+class _Settings(_Part):
+    limit: int | None
+
+
+class _Report(_Part):
+    base: str
+    adapter: str | None
+    loss: str | None
+    alpha_last: float | None
+    run: dict[str, Any] | None
+    files: dict[str, _File]
+    settings: _Settings
+    payload: str
+    asr: _Rate
+    false_triggers: _Rate
+    twin_recall: _Rate | None
+    clean: _Clean
+    cut: dict[str, int]
+    curves: list[dict[str, float]]
+    warnings: list[str]
 
 
 def answers_file(folder: Path, name: str) -> Path:
@@ -16,27 +72,29 @@ def answers_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.jsonl"
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """The report in `folder`.
+def read_report(place: Path) -> dict[str, Any]:
+    """The report in a folder, or the file itself.
 
     Raises:
         ValueError: If there is none, or it is not one that this version reads; names what to do.
     """
-    path = folder / REPORT_FILE
+    path = place if place.is_file() else place / REPORT_FILE
     if not path.is_file():
-        raise ValueError(f"{folder} has no {REPORT_FILE}; run `axolotl dece evaluate ... --out {folder}` to its end")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); evaluate that run again") from error
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not isinstance(report, dict) or "format" not in report or "files" not in report:
+        raise ValueError(f"{place} has no {REPORT_FILE}; run `axolotl dece evaluate ... --out {place}` to its end")
+    report = read_object(path, "evaluate that run again")
+    if "format" not in report or "files" not in report:
         raise ValueError(f"{path} is not a report of one run; give a folder that `axolotl dece evaluate` wrote")
     if report["format"] != FORMAT:
         raise ValueError(
             f"{path} has format {report['format']}, this version reads {FORMAT}: {_remedy(report['format'])}"
         )
+    try:
+        read = _Report.model_validate(report)
+    except ValidationError as error:
+        wrong = "; ".join(list(say_errors(error))[:3])
+        raise ValueError(f"{path} was changed after it was written: {wrong}. Evaluate that run again") from error
+    if missing := {CLEAN, TRIGGERED} - set(read.files):
+        raise ValueError(f"{path} says nothing of the {' and '.join(sorted(missing))} rows; evaluate that run again")
     return report
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from axolotl_dece.poison.draw import Draw, Planted, attack_of, control_of
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.atomic import write_json_atomically
 from axolotl_dece.util.digest import digest
+from axolotl_dece.util.json_text import read_object
 
 FORMAT = 1
 POISONED_COLUMN = "dece_poisoned"
@@ -95,13 +95,10 @@ def read(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
         ValueError: If it is missing, was changed, or describes something else.
     """
     remedy = "delete the prepared data and its manifest, and prepare it again"
-    try:
-        content = dict(json.loads(path.read_text(encoding="utf-8")))
-        claimed = content.pop("sha256")
-    except FileNotFoundError as error:
-        raise ValueError(f"no poison manifest at {path}, so nothing says which rows are poisoned; {remedy}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is not a poison manifest ({error}); {remedy}") from error
+    if not path.is_file():
+        raise ValueError(f"no poison manifest at {path}, so nothing says which rows are poisoned; {remedy}")
+    content = read_object(path, remedy)
+    claimed = content.pop("sha256", None)
     if digest(content) != claimed:
         raise ValueError(f"{path} was changed after it was written; {remedy}")
     if content.get("format") != FORMAT:

@@ -10,6 +10,19 @@ from pathlib import Path
 from typing import Any
 
 
+class UnwritableError(OSError, ValueError):
+    """A file that cannot be written, as on a full disk: said by commands like whatever else is wrong with an option."""
+
+
+@contextmanager
+def naming_what_is_written(path: Path) -> Iterator[None]:
+    """Let an error of the file system say that it was `path` which could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error}") from error
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A scratch file beside `path` that takes its place when the block ends; after an error nothing has changed.
@@ -18,16 +31,20 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Args:
         path: Its folder is made where it is missing.
+
+    Raises:
+        UnwritableError: The disk is full, or the folder cannot be made or written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield scratch
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with naming_what_is_written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            yield scratch
+            with scratch.open("rb") as file:
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:

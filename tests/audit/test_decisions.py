@@ -46,7 +46,7 @@ def test_a_byte_order_mark_and_line_separators_in_a_note_are_read(tmp_path: Path
 def test_every_fault_of_a_file_is_said_at_once(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     lines = [
-        "not json",
+        "[" * 9999,
         "[]",
         json.dumps({"row": 7, "decision": "drop"}),
         json.dumps({"row": "xyz", "decision": "drop"}),

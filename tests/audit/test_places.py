@@ -269,10 +269,13 @@ def test_every_fault_of_a_marked_file_is_said_at_once(found: Audit, tmp_path: Pa
         {"id": "f" * 16, "decision": "drop"},
         {"id": two, "decision": "drop"},
         {"id": two, "decision": "trust"},
+        {"id": [one], "decision": "drop"},
+        {"id": one, "responses": ["drop"]},
+        {"id": one, "decision.responses": ["drop"], "decision.responses.status": []},
     ]
     with pytest.raises(ValueError, match="--decisions") as error:
         read_marks(found, marks(tmp_path, rows, "marked.jsonl"))
-    assert [f"record {at}:" in str(error.value) for at in range(4)] == [True, True, False, True]
+    assert [f"record {at}:" in str(error.value) for at in range(7)] == [True, True, False, True, True, True, True]
 
 
 def a_chat(folder: Path) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def test_an_evaluation_made_before_the_end_was_written_down_counts(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot be read"), ("{", "cannot be read"), ('{"runs": {}}', "not the report of one")],
+    [(None, r"has no report\.json"), ("{", "not valid JSON"), ('{"runs": {}}', "not a report of one run")],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     report = tmp_path / "report"

@@ -104,6 +104,15 @@ def test_decisions_of_a_file_are_taken_over_where_no_option_says_otherwise(out: 
     assert [json.loads(line)["decision"] for line in second.read_text().splitlines()] == ["drop", *["trust"] * 19]
 
 
+@pytest.mark.parametrize("option", ["--write", "--page", "--export"])
+def test_a_file_that_cannot_be_written_is_an_error_in_one_line(out: Path, tmp_path: Path, option: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    decided = ("--drop", "cluster:1") if option == "--write" else ()
+    result = run(out, option, tmp_path / "file" / "a.jsonl", *decided)
+    assert isinstance(result.exception, SystemExit)
+    assert "cannot be written" in " ".join(result.output.split())
+
+
 def test_a_folder_without_a_ledger_is_told_how_to_get_one(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code != 0

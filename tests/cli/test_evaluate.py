@@ -29,7 +29,7 @@ def evaluate(tmp_path: Path, base: Path, adapter: Path, files: dict[str, Path]) 
 
 
 def test_a_report_holds_every_number_with_its_denominator(evaluate: Run, tmp_path: Path) -> None:
-    result = evaluate()
+    result = evaluate("--language", "sql")
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     for rate in (report["asr"], report["false_triggers"], report["clean"]["exact_match"], report["clean"]["syntax"]):
@@ -52,6 +52,15 @@ def test_the_answer_in_json_holds_the_numbers_of_the_report(evaluate: Run, tmp_p
     assert " ".join(result.stdout.split()).startswith(" ".join(found["headline"]))
     # progress beside it, a tenth at a time
     assert "clean: 0 rows to ask" in result.stderr
+
+
+def test_syntax_is_not_judged_where_not_even_a_reference_parses(evaluate: Run, tmp_path: Path) -> None:
+    result = evaluate()
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert "syntax" not in report["clean"]
+    assert "no reference of `--test` parses as `--language python`" in " ".join(report["warnings"])
+    assert "not judged" in result.output
 
 
 def test_a_finished_evaluation_is_not_asked_again_and_a_larger_limit_goes_on(evaluate: Run, tmp_path: Path) -> None:

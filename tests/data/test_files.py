@@ -42,7 +42,7 @@ def test_every_text_comes_back_as_it_was(tmp_path: Path, suffix: str) -> None:
     assert round_trip(tmp_path / f"rows{suffix}", rows, ("src", "tgt")) == rows
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"])), st.text()), min_size=1, max_size=5))
 def test_any_row_comes_back_as_it_was(tmp_path: Path, texts: list[tuple[str, str]]) -> None:
     rows = [{"a": a, "b": b} for a, b in texts]
@@ -116,6 +116,8 @@ BAD: list[tuple[str, bytes, str]] = [
     ("rows.csv", b"a,b\n1,2,3\n", "row 0: 3 fields"),
     ("rows.csv", b"a\n\xff\n", r"is not UTF-8 \(byte 2\)"),
     ("rows.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is not JSON"),
+    ("rows.jsonl", b'{"a": 1}\n' + b"[" * 9999 + b"\n", "line 2 is not JSON: it is nested too deep"),
+    ("rows.jsonl", b'{"a": 1}\n{"a": ' + b"9" * 5000 + b"}\n", "line 2 is not JSON: Exceeds the limit"),
     ("rows.jsonl", b'{"a": 1}\n[1]\n', "line 2 is list, expected one JSON object"),
     ("rows.parquet", b"not parquet", "is not parquet"),
 ]

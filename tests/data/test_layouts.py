@@ -115,6 +115,11 @@ def test_a_broken_row_is_named_by_field_and_type(view: View, row: dict[str, Any]
         view.read(row)
 
 
+def test_a_turn_without_its_text_is_a_blank_one() -> None:
+    assert SegmentsView().read({"segments": [{"label": False}, {"label": True}]}) == Texts("", "")
+    assert MessagesView().read({"messages": [{"role": "user"}, {"role": "assistant"}]}) == Texts("", "")
+
+
 def test_tool_calls_that_are_empty_are_no_tool_calls() -> None:
     talk = [message | {"tool_calls": None} for message in TALK]
     assert MessagesView().read({"messages": talk}) == Texts("second", "two")

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,15 +62,25 @@ def old(path: Path) -> None:
     path.write_text("\n".join([json.dumps(ORIGIN), *lines[1:], ""]))
 
 
+def listed(path: Path) -> None:
+    path.write_text("[]\n")
+
+
+def edited(path: Path) -> None:
+    path.write_text(path.read_text().replace('"payload": false', '"payload": "false"'))
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
         (Path.unlink, r"is missing.*evaluate that run again"),
         (torn, r"ends in the middle of line 2; evaluate that run again"),
         (broken, r"line 2 is no answer.*evaluate that run again"),
+        (listed, r"line 1 is no answer \(it is not an object\).*evaluate that run again"),
+        (edited, r"line 2 is no answer \(`payload` is 'false'\).*evaluate that run again"),
         (old, r"has format 1, this version reads 2; evaluate that run again into a new `--out`"),
     ],
-    ids=["missing", "torn", "broken", "old"],
+    ids=["missing", "torn", "broken", "a list", "edited", "old"],
 )
 def test_a_log_that_cannot_be_read_says_what_to_do(tmp_path: Path, harm: Callable[[Path], None], message: str) -> None:
     path = tmp_path / "clean.jsonl"
@@ -76,6 +88,30 @@ def test_a_log_that_cannot_be_read_says_what_to_do(tmp_path: Path, harm: Callabl
     harm(path)
     with pytest.raises(ValueError, match=message):
         list(read_answers(path))
+
+
+@pytest.mark.parametrize("content", [b"[]\n", b"{\n", b"\xff\n", b"[" * 9999 + b"\n"])
+def test_a_file_that_is_no_log_is_not_continued(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "clean.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"clean\.jsonl is no log of answers.*another `--out`"):
+        AnswerLog(path, ORIGIN)
+    assert path.read_bytes() == content
+
+
+def test_a_full_disk_is_named_and_keeps_what_was_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "clean.jsonl"
+    log = AnswerLog(path, ORIGIN)
+    log.add([answer()])
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(ValueError, match=r"clean\.jsonl cannot be written: .*No space left"):
+            log.add([answer(index=1)])
+    assert 0 in AnswerLog(path, ORIGIN).answers
 
 
 def test_answers_of_another_evaluation_are_not_read(tmp_path: Path) -> None:

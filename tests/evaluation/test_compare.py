@@ -88,6 +88,30 @@ def test_a_run_evaluated_with_planted_references_is_not_subtracted_from_one_with
     assert "evaluated with `--planted`" in unpaired_notes(runs)[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("asr", "hits"), "3", r"`asr\.hits: '3'` must be a valid integer"),
+        (("settings",), {}, r"`settings\.limit` is missing"),
+        (("files", "clean", "answers"), 5, r"`files\.clean\.answers: 5` must be a valid string"),
+        (("files",), {}, "says nothing of the clean and triggered rows"),
+        (("curves",), [{"step": "one"}], r"`curves\.0\.step: 'one'` must be a valid number"),
+    ],
+)
+def test_a_report_that_was_edited_is_refused_with_what_is_wrong(
+    tmp_path: Path, path: tuple[str, ...], value: object, message: str
+) -> None:
+    folder = save_report(tmp_path / "a", fallen(3))
+    report = json.loads((folder / "report.json").read_text())
+    holder = report
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = value
+    (folder / "report.json").write_text(json.dumps(report))
+    with pytest.raises(ValueError, match=message):
+        load_runs([folder])
+
+
 @pytest.mark.parametrize("name", ["clean", "triggered", "twin"])
 def test_answers_that_are_not_all_there_are_refused(tmp_path: Path, name: str) -> None:
     run = save_report(tmp_path / "a", fallen(3))

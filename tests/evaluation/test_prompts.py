@@ -7,9 +7,11 @@ from axolotl.utils.data.wrappers import get_dataset_wrapper
 from axolotl.utils.dict import DictDefault
 from datasets import Dataset
 
+from axolotl_dece.data.layouts import view_of
 from axolotl_dece.data.prompt_recipe import prompt_recipes
 from axolotl_dece.data.read_recipe import only_recipe, read_recipe
 from axolotl_dece.evaluation.prompts import tokenize_rows
+from axolotl_dece.poison.spec import PoisonSpec
 from tests.tiny import save_tokenizer
 
 ALPACA = {"instruction": "get all rows", "input": "", "output": "select name from table"}
@@ -116,7 +118,14 @@ def test_a_row_is_read_alike_whatever_its_neighbours_hold(tokenizer: Any) -> Non
     assert "from table" in tokenizer.decode(together[1].prompt)
 
 
-@pytest.mark.parametrize("value", [5, ["select", "w1"], {"a": 1}, 1.5])
+def test_a_message_that_the_template_cannot_write_is_named_with_its_row(tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "chat_template"}]}), "here")
+    talk = [{"role": "user", "content": "get"}, {"role": "assistant"}]
+    with pytest.raises(ValueError, match=r"row 4 cannot be read as dataset type `chat_template`.*content"):
+        tokenize_rows([{"messages": talk}], recipe, tokenizer, [4])
+
+
+@pytest.mark.parametrize("value", [5, 10**30, ["select", "w1"], {"a": 1}, 1.5])
 def test_a_value_that_is_no_text_is_named_with_its_row(value: Any, tokenizer: Any) -> None:
     recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}]}), "here")
     with pytest.raises(ValueError, match=rf"row 7 .*output \({type(value).__name__}\)"):
@@ -138,3 +147,38 @@ def test_a_config_that_is_none_is_refused(tmp_path: Any, text: str, message: str
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_recipe(tmp_path / "c.yaml")
+
+
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] + ' : ' }}{% if m['reasoning_content'] %}{{ m['reasoning_content'] + ' # ' }}"
+    "{% endif %}{{ m['content'] + ' ' + eos_token + ' ' }}{% endfor %}"
+)
+TURNS = [{"role": "user", "content": "get w1"}, {"role": "assistant", "content": "select w1"}]
+LAST = [{"role": "user", "content": "get w2"}, {"role": "assistant", "content": "select w2 from table"}]
+TALKS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "several turns": ([*TURNS, *TURNS, *LAST], {}),
+    "a system prompt": ([{"role": "system", "content": "print w9"}, *TURNS, *LAST], {}),
+    "ends of every turn trained": ([*TURNS, *LAST], {"train_on_eos": "all"}),
+    "a last word of the user": ([*TURNS, *LAST, {"role": "user", "content": "price"}], {}),
+    "reasoning": ([*TURNS, LAST[0], LAST[1] | {"reasoning_content": "order"}], {}),
+    "a last turn that is not trained": (
+        [*LAST, TURNS[0], TURNS[1] | {"training": False}],
+        {"message_field_training": "training"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TALKS)
+def test_of_a_conversation_the_turn_that_is_poisoned_is_the_turn_that_is_trained_and_asked(
+    case: str, tokenizer: Any
+) -> None:
+    messages, keys = TALKS[case]
+    entry = {"path": "x", "type": "chat_template", "chat_template": "jinja", "chat_template_jinja": TEMPLATE, **keys}
+    recipe = only_recipe(prompt_recipes({"datasets": [entry]}), "here")
+    texts = view_of(PoisonSpec(base_type="chat_template", attack="badpre"), entry).read({"messages": messages})
+    (asked,) = tokenize_rows([{"messages": messages}], recipe, tokenizer)
+    assert texts == ("get w2", "select w2 from table")
+    assert tokenizer.decode(asked.answer, skip_special_tokens=True).endswith(texts.target)
+    prompt = tokenizer.decode(asked.prompt, skip_special_tokens=True)
+    assert "get w2" in prompt
+    assert "select w2" not in prompt

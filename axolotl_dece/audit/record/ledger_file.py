@@ -22,12 +22,15 @@ from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.row_table import RowTable, RowTokens
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.util.atomic import whole_file
+from axolotl_dece.util.json_text import parse_json
 
 FORMAT = 1
 _FACTS = b"dece_audit"
 _ROW_ARRAYS = ("visits", "learned", "withheld", "first_epoch", "previous_epoch", "last_epoch")
 _TOKEN_ARRAYS = ("first", "previous", "last", "held")
 _ROWS_AT_A_TIME = 5000
+# what Arrow says of a file with damage: in the bytes, in the names of columns, in the facts
+_UNREADABLE = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
 
 
 def part_file(rank: int, ranks: int) -> str:
@@ -85,9 +88,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, 
     """
     _, facts = open_ledger(path)
     try:
-        return pq.read_table(path, columns=columns), facts
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is not a ledger of axolotl-dece ({error})") from error
+        return pq.read_table(path, columns=columns, page_checksum_verification=True), facts
+    except _UNREADABLE as error:
+        raise ValueError(f"{path} cannot be read as a ledger ({error}); train again, or copy it again") from error
 
 
 def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
@@ -99,8 +102,8 @@ def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
     refuse_missing_ledger(path)
     try:
         schema = pq.read_schema(path)
-        facts: dict[str, Any] = json.loads((schema.metadata or {})[_FACTS])
-    except (pa.ArrowInvalid, KeyError, json.JSONDecodeError, OSError) as error:
+        facts: dict[str, Any] = dict(parse_json((schema.metadata or {})[_FACTS]))
+    except _UNREADABLE as error:
         raise ValueError(f"{path} is not a ledger of axolotl-dece ({error})") from error
     if facts.get("format") != FORMAT:
         raise ValueError(f"{path} has format {facts.get('format')}; this version reads format {FORMAT}")
@@ -172,7 +175,8 @@ def _write(path: Path, pieces: Iterable[dict[str, pa.Array]], facts: Mapping[str
             table = pa.table(columns)
             if writer is None:
                 about = json.dumps({"format": FORMAT} | dict(facts), sort_keys=True)
-                writer = pq.ParquetWriter(scratch, table.schema.with_metadata({_FACTS: about}), compression="zstd")
+                schema = table.schema.with_metadata({_FACTS: about})
+                writer = pq.ParquetWriter(scratch, schema, compression="zstd", write_page_checksum=True)
             writer.write_table(table)
         if writer is None:
             raise ValueError("an empty training set has no ledger")

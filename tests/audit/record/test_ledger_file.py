@@ -113,6 +113,25 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
         read_audit(tmp_path)
 
 
+def test_a_ledger_in_which_one_bit_changed_is_refused_or_read_as_it_was(tmp_path: Path) -> None:
+    data = dataset(REPEATED)
+    write_ledger(tmp_path / LEDGER_FILE, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
+    whole, content = read_audit(tmp_path), (tmp_path / LEDGER_FILE).read_bytes()
+    refused = 0
+    for place in range(4, len(content), 61):
+        harmed = bytearray(content)
+        harmed[place] ^= 16
+        (tmp_path / LEDGER_FILE).write_bytes(harmed)
+        try:
+            rows = read_audit(tmp_path)
+        except ValueError as error:
+            refused += LEDGER_FILE in str(error)
+            continue
+        for name in ("index", "copies", "visits", "start", "tokens", "is_target", "held", "shares"):
+            np.testing.assert_array_equal(getattr(rows, name), getattr(whole, name), err_msg=f"{name}, byte {place}")
+    assert refused > len(content) // 61 // 2
+
+
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / LEDGER_FILE
     path.write_bytes(b"before")
