@@ -50,7 +50,7 @@ function tableOf({ data, layout }) {
   const say = (value, { tickformat, ticktext }) => {
     if (ticktext) return asPlain(ticktext[Math.round(value)]);
     if (value === null || value === undefined) return "";
-    return tickformat ? `${(100 * value).toFixed(1)} %` : String(Number(value.toPrecision(4)));
+    return tickformat ? `${(100 * value).toFixed(1)}\u00a0%` : String(Number(value.toPrecision(4)));
   };
   const title = (axis) => axis.title.text;
   const { xaxis, yaxis } = layout;

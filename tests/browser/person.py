@@ -61,7 +61,7 @@ class Reviewer:
         self.tab.evaluate("() => { document.getElementById('said').textContent = ''; }")
         file = {"name": "decisions.jsonl", "mimeType": "application/json", "buffer": text.encode()}
         self.tab.set_input_files("#load", file)
-        self.tab.wait_for_function("document.getElementById('said').textContent !== ''")
+        self.tab.wait_for_selector("#said:not(:empty)")
 
     def save(self, file: Path) -> list[dict[str, Any]]:
         """Press `s`: the lines of the file, which a run reads."""

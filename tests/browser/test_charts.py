@@ -32,8 +32,7 @@ def table_below(tab: Any, title: str) -> list[list[str]]:
     figure.locator("summary").click()
     figure.locator("table").wait_for()
     rows = figure.locator("tr").evaluate_all("all => all.map(row => [...row.cells].map(cell => cell.textContent))")
-    found: list[list[str]] = rows
-    return found
+    return [[cell.replace("\u00a0", " ") for cell in row] for row in rows]
 
 
 def test_the_comparison_draws_charts_and_rows(browser: Any, comparison: Path) -> None:
@@ -87,11 +86,9 @@ def test_the_experiment_draws_its_charts(browser: Any, experiment: Path) -> None
 def test_every_chart_has_its_numbers_beside_it_as_a_table(browser: Any, comparison: Path, experiment: Path) -> None:
     for page in (comparison, experiment):
         tab = opened(browser, page)
-        for summary in tab.locator("figure summary").all():
-            summary.click()
-        tab.wait_for_function(
-            "document.querySelectorAll('figure table').length === document.querySelectorAll('figure').length"
-        )
+        for figure in tab.locator("figure").all():
+            figure.locator("summary").click()
+            figure.locator("table").wait_for()
         captions = tab.locator("figure table caption").all_inner_texts()
         assert captions == tab.locator("figure figcaption").all_inner_texts()
         tab.context.close()

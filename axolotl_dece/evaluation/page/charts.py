@@ -36,8 +36,9 @@ def trade_off(runs: Sequence[Evaluated]) -> dict[str, Any]:
                 "name": chart_text(run.name),
                 "x": [clean["value"]],
                 "y": [attack["value"]],
-                "error_x": _bars([clean]),
-                "error_y": _bars([attack]),
+                "error_x": _bars(clean, number),
+                "error_y": _bars(attack, number),
+                "cliponaxis": False,
                 "marker": chart_mark(_colour(number), number),
                 "hovertemplate": "attack success %{y:.1%}<br>clean exact match %{x:.1%}",
             }
@@ -62,12 +63,15 @@ def curve(runs: Sequence[Evaluated], key: str, title: str, unit: str) -> dict[st
     return {"title": title, "data": data, "layout": layout}
 
 
-def _bars(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _bars(rate: dict[str, Any], number: int) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [rate["high"] - rate["value"] for rate in rates],
-        "arrayminus": [rate["value"] - rate["low"] for rate in rates],
+        "array": [rate["high"] - rate["value"]],
+        "arrayminus": [rate["value"] - rate["low"]],
+        # a later bar is the thinner and its end the wider one, so that it hides none before it
+        "thickness": max(1, 7 - 2 * number),
+        "width": 5 + 2 * number,
     }
 
 
