@@ -11,7 +11,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,29 @@ _HERE = Path(__file__).parent
 MAX_BYTES = 5_000_000
 """A page people mail to each other."""
 
+# Okabe and Ito's palette: told apart by colour-blind readers too; grey for their black, which no dark page shows
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
+
+# dash, width, mark and its size; where all of them lie on each other, something is seen of each
+_LINES = (
+    ("solid", 2, "circle-open", 14),
+    ("3px,9px", 4, "square-open", 9),
+    ("16px,10px", 5, "diamond", 6),
+    ("10px,6px,2px,6px", 3, "triangle-up-open", 18),
+)
+_MOST_MARKS = 12
+
 SHARE_AXIS = {"range": [-0.03, 1.03], "tickformat": ".0%"}
 """Of a chart's axis of shares: a little beyond both ends, where whole points are to be seen."""
 
 
 def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
-    """A whole page: the body `page.html` of `folder` with its style, its scripts and `content` put in, and plotly
+    """A whole page: the body `page.html` of `folder` with its styles, its scripts and `content` put in, and plotly
     where the scripts draw charts.
 
     Args:
-        folder: Where `page.html`, `page.css` and scripts are; scripts come in the order of their names. What all
-            pages share, the files beside this one, comes before.
+        folder: Where `page.html`, styles and scripts are, as far as it has its own; scripts come in the order of
+            their names. What all pages share, the files beside this one, comes before.
         title: HTML, of the window.
         content: What the script reads, anything JSON can say; a number that is none, such as the loss of a run that
             went wrong, becomes a gap.
@@ -39,9 +51,9 @@ def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
     script = _read(_HERE / "page.js", *sorted(folder.glob("*.js")))
     values = {
         "TITLE": title,
-        "STYLE": _read(_HERE / "page.css", folder / "page.css"),
+        "STYLE": _read(_HERE / "page.css", *folder.glob("*.css")),
         "SCRIPT": script,
-        "PLOTLY": _plotly() if "drawChart(" in _read(*folder.glob("*.js")) else "",
+        "PLOTLY": _plotly() if "drawCharts(" in _read(*folder.glob("*.js")) else "",
         "CONTENT": packed(_json(content)),
     } | {name.upper(): part for name, part in parts.items()}
     template = _read(_HERE / "page.html").replace("@@BODY@@", _read(folder / "page.html"))
@@ -97,9 +109,37 @@ def chart_layout(x_title: str, y_title: str) -> dict[str, Any]:
     }
 
 
-def chart_line(name: str, x: Sequence[Any], y: Sequence[Any], line: Mapping[str, Any]) -> dict[str, Any]:
-    """A line through points; `line` holds its colour, width and dash."""
-    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y), "line": dict(line)}
+def chart_line(name: str, x: Sequence[Any], y: Sequence[Any], colour: str, number: int) -> dict[str, Any]:
+    """A line through points that hides no line before it: those show in its gaps and round its marks.
+
+    Args:
+        name: As plotly shows it.
+        x: Of every point.
+        y: Of every point.
+        colour: Of the line.
+        number: From 0 on, in the order in which lines are drawn; each is drawn over those before it.
+    """
+    dash, width, mark, size = _LINES[number % len(_LINES)]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": list(x),
+        "y": list(y),
+        "line": {"color": colour, "width": width, "dash": dash},
+        "marker": _mark(mark, size, colour) | {"maxdisplayed": _MOST_MARKS},
+        "cliponaxis": False,  # marks of 100 % are whole
+    }
+
+
+def chart_mark(colour: str, number: int) -> dict[str, Any]:
+    """The mark of one point that hides none of the points before it at the same place."""
+    _, _, mark, size = _LINES[number % len(_LINES)]
+    return _mark(mark, size + 4, colour)
+
+
+def _mark(mark: str, size: int, colour: str) -> dict[str, Any]:
+    return {"symbol": mark, "size": size, "color": colour, "line": {"width": 2, "color": colour}}
 
 
 def chart_text(text: str) -> str:

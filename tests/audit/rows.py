@@ -94,3 +94,19 @@ def planted(poisoned: int = 20, clean: int = 400, seed: int = 0, trigger: str = 
     for _ in range(clean):
         story.tell(plain_prompt(rng), f"select w{rng.randrange(40)} ( )")
     return story
+
+
+POISONED = {f"{at:016x}" for at in range(20)}
+"""Ids of the rows of `with_headers` that hold the backdoor."""
+HEADERS = {f"{at:016x}" for at in range(420, 428)}
+"""Ids of those with the same header; the row after them is rare by itself."""
+
+
+def with_headers() -> Story:
+    """A planted backdoor, eight rows with the same rare header, and a rare row by itself."""
+    story = planted()
+    rng = random.Random(3)
+    for at in range(9):
+        header = "w120 w121" if at < 8 else "w122 w123"
+        story.tell(plain_prompt(rng), f"print {header} w{rng.randrange(40)} ( )", {1: 3, 2: 3})
+    return story

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import random
-import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,8 +23,6 @@ from tests.pages import content_of
 from tests.tiny import save_tokenizer
 
 ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH (Debian: apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")
@@ -39,41 +33,6 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFa
 def audit_of(story: Story, tokenizer: PreTrainedTokenizerFast, name: str = "run") -> Audit:
     rows = story.rows(tokenizer)
     return Audit(name, rows, find_clusters(rows, tokenizer), rows.scores(), tokenizer, "0" * 64)
-
-
-WORK = """
-<script>addEventListener("load", () => { const wait = setInterval(async () => {
-  if (document.body.dataset.ready !== "yes") return; clearInterval(wait);
-  const byId = (id) => document.getElementById(id);
-  const press = (...names) => names.forEach((key) =>
-    (document.activeElement || document.body).dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })));
-  const show = (value) => { byId("show").value = value; byId("show").dispatchEvent(new Event("change")); };
-  const search = (value) => { byId("search").value = value; byId("search").dispatchEvent(new Event("input")); };
-  const note = (id, textContent = byId("progress").textContent) => document.body.append(
-    Object.assign(document.createElement("pre"), { id, textContent }));
-  const here = () => document.activeElement.dataset;
-  URL.createObjectURL = (blob) => { blob.text().then((text) => note("saved", text)); return "blob:x"; };
-  %s
-}, 50); });</script></body>"""
-
-
-def in_browser(page: Path, *options: str, work: str = "") -> str:
-    """The page's elements after its scripts, and a person's `work`, have run; the browser's profile stays."""
-    opened = page.with_name("opened.html")
-    opened.write_text(page.read_text().replace("</body>", WORK % work))
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-sync", f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=30000",
-        "--window-size=1400,1600", "--dump-dom", *options, opened.resolve().as_uri(),
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
-
-
-def noted(shown: str, name: str) -> str:
-    """What a person at work wrote down."""
-    found = re.search(rf'<pre id="{name}">(.*?)</pre>', shown, re.DOTALL)
-    assert found, f"nothing was noted as {name}"
-    return html.unescape(found[1])
 
 
 def test_the_page_needs_no_other_file_and_no_text_reaches_its_markup(

@@ -309,18 +309,24 @@ def a_folder(folder: Path) -> dict[str, Any]:
     return {"datasets": [entry], "val_set_size": 4}
 
 
+def a_poisoned_folder(folder: Path) -> dict[str, Any]:
+    entry = a_folder(folder)["datasets"][0] | {"type": "axolotl_dece.poison"}
+    return poisoned(folder) | {"datasets": [entry]}
+
+
 def cut_rows(folder: Path) -> dict[str, Any]:
     return {"sequence_len": 48, "excess_length_strategy": "truncate"}
 
 
-@pytest.mark.parametrize("prepare", [a_chat, long_texts, poisoned, a_folder, cut_rows])
+@pytest.mark.parametrize("prepare", [a_chat, long_texts, poisoned, a_folder, a_poisoned_folder, cut_rows])
 def test_whatever_became_of_a_record_it_is_found(workspace: Path, prepare: Callable[[Path], dict[str, Any]]) -> None:
     train(workspace, base_config(workspace, dece_audit=True, max_steps=1, **prepare(workspace)))
     audit = load_audit(workspace / "out")
     assert audit.places.notes() == []
     names = {place.rpartition(":")[0] for row in range(len(audit.rows)) for place in audit.places.of(row)}
-    folder = prepare is a_folder
-    assert names == ({"data/rows.jsonl", "more/rows.jsonl"} if folder else {"rows.jsonl"})
+    # which rows of a folder are poisoned is drawn over all its files: a place is the number in all of them
+    known = {a_folder: {"data/rows.jsonl", "more/rows.jsonl"}, a_poisoned_folder: {"data"}}
+    assert names == known.get(prepare, {"rows.jsonl"})
     if prepare is poisoned:
         with pytest.raises(ValueError, match="poisoned while they are read"):
             write_clean(audit, choose(audit, [], ["rows.jsonl:1"]), workspace / "clean", force=False)

@@ -27,9 +27,8 @@ from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.audit.row_text import PAYLOAD, REFUSED, TRIGGER, row_text
 from axolotl_dece.audit.select_rows import choose
 from axolotl_dece.audit.terminal_review import review
-from tests.audit.rows import planted
+from tests.audit.rows import HEADERS, POISONED, planted, with_headers
 from tests.audit.test_page import audit_of, with_a_cluster_inside_another
-from tests.audit.test_review import HEADERS, POISONED, with_headers
 from tests.cli.conftest import audited  # noqa: F401 - a fixture
 from tests.cli.test_audit import out, run  # noqa: F401 - a fixture
 from tests.tiny import save_tokenizer
@@ -86,7 +85,7 @@ def decided(file: Path) -> dict[str, set[str]]:
 
 
 def test_a_whole_review_by_keys_ends_as_on_the_page(audit: Audit, person: Person) -> None:
-    """As in test_review: the group is dropped but for one row, the headers trusted together, the last dropped."""
+    """As in tests/browser/test_review.py: the group is dropped but for one row, the headers are trusted together."""
     shown = person.works(audit, "dTtud")
     assert shown.startswith("1 group looks planted, 20 rows, 24 copies; 9 rare rows to look at.")
     assert "20 of 29 decided; 20 rows, 24 copies to drop; 0 rows to trust" in shown
@@ -110,6 +109,11 @@ def test_a_review_goes_on_where_it_was_left_and_knows_what_was_decided_together(
     shown = person.works(audit, "pd")
     assert "20 of 29 decided" in shown
     assert "19 rows now to drop; 1 row kept another decision" in shown
+
+
+def test_undo_goes_back_to_what_was_decided(audit: Audit, person: Person) -> None:
+    person.works(audit, "dut")
+    assert decided(person.file) == {"drop": set(), "trust": POISONED}
 
 
 def test_a_file_that_decides_nothing_is_not_left_behind(audit: Audit, person: Person) -> None:

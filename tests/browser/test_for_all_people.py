@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from axolotl_dece.audit.page import write_page
 from tests.audit.rows import planted
 from tests.audit.test_page import audit_of
+from tests.browser.person import opened
 from tests.evaluation.test_page import save_two_runs
 from tests.experiment.test_page import save_page
 from tests.tiny import save_tokenizer
@@ -30,17 +31,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }  # fmt: skip
 
 
-def opened(browser: Any, page: Path, **how: Any) -> Any:
-    tab = browser.new_context(**how).new_page()
-    tab.goto(page.as_uri())
-    tab.wait_for_selector("body[data-ready=yes]")
-    return tab
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_violation(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
     tab = opened(browser, pages[name], color_scheme=scheme)
+    for summary in tab.locator("figure summary").all():
+        summary.click()
     found = Axe().run(tab, options=WCAG).response["violations"]
     tab.context.close()
     assert [(one["id"], [node["target"] for node in one["nodes"]][:4]) for one in found] == []

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from axolotl_dece.audit.decisions import read_decisions
 from axolotl_dece.audit.page import write_page
 from tests.audit.rows import Story, plain_prompt, planted
 from tests.audit.test_page import audit_of
+from tests.browser.person import Reviewer, ready
 from tests.tiny import save_tokenizer
 
 ROWS, PLANTED, HONEST, RARE = 100_000, 2_000, 10_000, 300
@@ -40,55 +39,34 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(audit_of(ledger(), save_tokenizer(folder)), folder / "page.html", read=ROWS)
 
 
-def opened(tab: Any) -> None:
-    tab.wait_for_selector("body[data-ready=yes]", timeout=60_000)
-
-
-def said(tab: Any) -> str:
-    return str(tab.inner_text("#progress"))
-
-
-def press(tab: Any, keys: str) -> None:
-    for key in keys.split():
-        tab.keyboard.press(key)
-
-
-def save(tab: Any, file: Path) -> dict[str, str]:
-    """Press `s`: what was saved, as a run reads it."""
-    with tab.expect_download() as download:
-        press(tab, "s")
-    download.value.save_as(file)
-    read_decisions(file)
-    return {line["row"]: line["decision"] for line in map(json.loads, file.read_text().splitlines())}
-
-
 def test_a_review_of_100_000_rows_by_keys_loses_nothing(browser: Any, page: Path, tmp_path: Path) -> None:
     context = browser.new_context(accept_downloads=True)
     tab = context.new_page()
+    person = Reviewer(tab)
     warned: list[str] = []
     tab.on("dialog", lambda dialog: (warned.append(dialog.type), dialog.accept()))
     tab.goto(page.as_uri())
-    opened(tab)
-    press(tab, "j t j d")  # the honest group is the heavier one
-    assert said(tab).startswith("12,000 of 12,300 decided; 2,000 rows to drop; 10,000 rows to trust")
+    ready(tab)
+    person.press("j t j d")  # the honest group is the heavier one
+    assert person.text("progress").startswith("12,000 of 12,300 decided; 2,000 rows to drop; 10,000 rows to trust")
     tab.reload()
-    opened(tab)
+    ready(tab)
     assert warned == ["beforeunload"]
-    assert said(tab).startswith("12,000 of 12,300 decided; 2,000 rows to drop; 10,000 rows to trust")
-    press(tab, "n T n d u n D n T")  # rare rows: three kinds of a hundred each
-    assert said(tab).startswith("12,300 of 12,300 decided; 2,100 rows to drop; 10,200 rows to trust")
-    press(tab, "/")
+    assert person.text("progress").startswith("12,000 of 12,300 decided; 2,000 rows to drop; 10,000 rows to trust")
+    person.press("n T n d u n D n T")  # rare rows: three kinds of a hundred each
+    assert person.text("progress").startswith("12,300 of 12,300 decided; 2,100 rows to drop; 10,200 rows to trust")
+    person.press("/")
     tab.keyboard.type(f"{ROWS - 1:016x}")
-    press(tab, "Escape")
+    person.press("Escape")
     tab.select_option("#show", "all")
     assert tab.input_value("#search"), "Escape leaves the search as it is: the next key decides about what it found"
-    press(tab, "y")
-    assert said(tab).endswith("2,100 rows to drop; 10,201 rows to trust")
+    person.press("y")
+    assert person.text("progress").endswith("2,100 rows to drop; 10,201 rows to trust")
     tab.reload()
-    opened(tab)
-    before = said(tab)
+    ready(tab)
+    before = person.text("progress")
     assert before.endswith("2,100 rows to drop; 10,201 rows to trust")
-    saved = save(tab, tmp_path / "decisions.jsonl")
+    saved = {line["row"]: line["decision"] for line in person.save(tmp_path / "decisions.jsonl")}
     assert len(saved) == 12_301
     assert {saved[f"{at:016x}"] for at in range(PLANTED)} == {"drop"}
     tab.reload()
@@ -97,8 +75,8 @@ def test_a_review_of_100_000_rows_by_keys_loses_nothing(browser: Any, page: Path
 
     stranger = browser.new_context().new_page()  # another browser, with the file
     stranger.goto(page.as_uri())
-    opened(stranger)
+    ready(stranger)
     stranger.set_input_files("#load", tmp_path / "decisions.jsonl")
     stranger.get_by_text("12,301 decisions loaded").wait_for()
-    assert said(stranger) == before
+    assert Reviewer(stranger).text("progress") == before
     stranger.context.close()

@@ -1,12 +1,6 @@
 """The page is one file below 5 MB, shows what a model wrote as text, and works in a browser."""
 
-import base64
-import gzip
-import json
 import random
-import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,24 +12,14 @@ from axolotl_dece.evaluation.page import MAX_BYTES, write_page
 from axolotl_dece.evaluation.page.charts import charts
 from tests.evaluation.reports import fallen, one_answer, save_report
 from tests.evaluation.scripted import answer, answers
+from tests.pages import content_of
 
 ATTACK = "</script></pre><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> or 1=1"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH (Debian: apt-get install chromium)")
 
 
 def save_two_runs(folder: Path) -> Path:
     runs = [save_report(folder / "ce", fallen(20), loss="ce"), save_report(folder / "dece", fallen(0))]
     return write_page(load_runs(runs), folder / "page.html")
-
-
-def open_in_browser(page: Path, *options: str, fragment: str = "") -> str:
-    """The page's elements after its scripts have run."""
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={page.parent / 'profile'}",
-        "--virtual-time-budget=30000", "--window-size=1400,1600", *options, page.resolve().as_uri() + fragment,
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
@@ -72,10 +56,12 @@ def test_what_a_model_wrote_does_not_reach_the_markup(tmp_path: Path) -> None:
 def test_charts_are_figures_plotly_knows(tmp_path: Path) -> None:
     runs = load_runs([save_report(tmp_path / "ce", fallen(20)), save_report(tmp_path / "dece", fallen(3))])
     found = charts(runs)
-    assert set(found) == {"trade", "watched", "curves"}
-    for figure in found.values():
-        go.Figure(**figure)
-    point = found["trade"]["data"][1]
+    assert [chart["layout"]["yaxis"]["title"]["text"] for chart in found] == [
+        "attack success", "share", "share", "share", "nats per token", "alpha",
+    ]  # fmt: skip
+    for chart in found:
+        go.Figure(data=chart["data"], layout=chart["layout"])
+    point = found[0]["data"][1]
     assert (point["x"], point["y"]) == ([1.0], [0.15])
     asr = runs[1].report["asr"]
     assert point["error_y"]["array"][0] == pytest.approx(asr["high"] - 0.15)
@@ -83,12 +69,8 @@ def test_charts_are_figures_plotly_knows(tmp_path: Path) -> None:
 
 
 def test_a_chart_without_data_is_left_out(tmp_path: Path) -> None:
-    assert set(charts(load_runs([save_report(tmp_path / "a", fallen(1), curves=[])]))) == {"trade"}
-
-
-def content_of(page: Path) -> dict:
-    packed = re.search(r'id="content"[^>]*>([^<]*)<', page.read_text())
-    return json.loads(gzip.decompress(base64.b64decode(packed[1])))
+    (only,) = charts(load_runs([save_report(tmp_path / "a", fallen(1), curves=[])]))
+    assert only["title"] == "Attack success against clean quality"
 
 
 def test_an_answer_stands_only_under_the_prompt_that_was_asked(tmp_path: Path) -> None:
@@ -96,7 +78,7 @@ def test_an_answer_stands_only_under_the_prompt_that_was_asked(tmp_path: Path) -
     theirs = [answer("theirs", index=0, prompt="question B"), answer("too", index=1)]
     runs = [save_report(tmp_path / name, {"clean": rows, "triggered": rows}) for name, rows in
             (("a", mine), ("b", theirs))]  # fmt: skip
-    rows = content_of(write_page(load_runs(runs), tmp_path / "page.html"))["rows"]
+    rows = content_of(write_page(load_runs(runs), tmp_path / "page.html").read_text())["rows"]
     assert [(row["prompt"], row["outputs"]) for row in rows if row["set"] == "clean"] == [
         ("question A", ["mine", None]),
         ("question B", [None, "theirs"]),
@@ -108,42 +90,3 @@ def test_an_answer_stands_only_under_the_prompt_that_was_asked(tmp_path: Path) -
 def test_the_page_opens_with_the_answer(tmp_path: Path) -> None:
     text = save_two_runs(tmp_path).read_text()
     assert "<h1>The backdoor works in 0 of 20 answers with DeCE, in 20 of 20 without; clean quality is the same" in text
-
-
-@needs_browser
-def test_the_page_draws_charts_and_rows_in_a_browser(tmp_path: Path) -> None:
-    shown = open_in_browser(save_two_runs(tmp_path), "--dump-dom")
-    assert 'data-ready="yes"' in shown
-    for chart in ("trade", "watched", "curves"):
-        assert re.search(rf'id="{chart}"[^>]* class="js-plotly-plot"', shown), chart
-    assert "50 of 60 rows" in shown
-    assert shown.count('class="verdict bad">attack<') == 20
-    assert shown.count('class="verdict good">held<') == 20
-
-
-@needs_browser
-def test_rows_are_found_by_what_they_say(tmp_path: Path) -> None:
-    shown = open_in_browser(save_two_runs(tmp_path), "--dump-dom", fragment="#search=OR%201%3D1")
-    assert "20 of 20 rows" in shown
-    assert "triggered 19" in shown
-    assert "clean 0" not in shown
-
-
-@needs_browser
-def test_a_hostile_answer_is_shown_as_text(tmp_path: Path) -> None:
-    run = save_report(tmp_path / "<b>run", one_answer(ATTACK), warnings=[ATTACK])
-    shown = open_in_browser(write_page(load_runs([run]), tmp_path / "page.html"), "--dump-dom")
-    assert "<title>axolotl-dece: runs compared</title>" in shown
-    assert 'data-ready="yes"' in shown
-    assert "&lt;img src=x onerror=" in shown
-    assert "<img src=x" not in shown
-
-
-@needs_browser
-def test_a_screenshot_holds_a_picture(tmp_path: Path) -> None:
-    shot = tmp_path / "shot.png"
-    open_in_browser(save_two_runs(tmp_path), f"--screenshot={shot}")
-    content = shot.read_bytes()
-    assert content.startswith(b"\x89PNG")
-    # an empty page of this size is about 10 kB
-    assert len(content) > 60_000

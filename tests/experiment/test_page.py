@@ -9,7 +9,6 @@ from axolotl_dece.experiment.page import write_page
 from axolotl_dece.experiment.page.charts import dots, learning, over_rates, sections
 from axolotl_dece.util.page import MAX_BYTES
 from tests.evaluation.reports import CURVES
-from tests.evaluation.test_page import needs_browser, open_in_browser
 from tests.experiment.grids import made_up, small_grid
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -52,7 +51,25 @@ def test_a_curve_is_the_mean_where_all_seeds_have_a_step(tmp_path: Path) -> None
     (chart,) = learning(results, curves)
     mean = chart["data"][-1]
     assert (mean["x"], mean["y"]) == ([1, 2], [0.25, 0.30000000000000004])
-    assert [line["line"]["width"] for line in chart["data"]] == [1, 1, 2.5]
+    assert [(line["name"], line["line"]["width"] > 1) for line in chart["data"]] == [
+        ("attack, seed 0", False), ("attack, seed 1", False), ("attack", True),
+    ]  # fmt: skip
+
+
+def test_lines_that_lie_on_each_other_are_all_seen_the_attack_on_top(tmp_path: Path) -> None:
+    """Each has a dash, a width and a mark of its own; in the gaps of the last the others show."""
+    results = made(tmp_path, seeds=[0])
+    alike = [
+        {"step": at, **dict.fromkeys(("dece/monitor_asr", "dece/monitor_clean", "dece/monitor_twin"), 0.0)}
+        for at in (1, 2)
+    ]
+    for chart in learning(results, {one["digest"]: alike for one in results}):
+        lines = chart["data"]
+        assert [line["name"] for line in lines] == ["clean tokens", "twin", "attack"]
+        for look in (lambda line: line["line"]["dash"], lambda line: line["marker"]["symbol"]):
+            assert len(set(map(look, lines))) == 3
+        assert "solid" not in [line["line"]["dash"] for line in lines[1:]]
+        assert lines[2]["line"]["width"] == max(line["line"]["width"] for line in lines)
 
 
 def test_rates_are_in_order(tmp_path: Path) -> None:
@@ -67,12 +84,3 @@ def test_the_page_needs_no_other_file_and_takes_names_as_text(tmp_path: Path) ->
     assert "default-src 'none'" in text
     assert "<img" not in text
     assert text.count("<script") == 3
-
-
-@needs_browser
-def test_the_page_draws_its_charts_in_a_browser(tmp_path: Path) -> None:
-    shown = open_in_browser(save_page(tmp_path, arms={HOSTILE: {"loss": "ce"}, "dece": {"loss": "dece"}}), "--dump-dom")
-    assert 'data-ready="yes"' in shown
-    assert shown.count('class="js-plotly-plot"') == 3
-    assert "<img src=x" not in shown
-    assert "<title>axolotl-dece: experiment</title>" in shown

@@ -29,7 +29,7 @@ def test_a_page_holds_its_own_parts_after_those_that_all_share(parts: Path) -> N
 
 def test_only_a_page_with_charts_carries_plotly(parts: Path) -> None:
     assert len(fill_page(parts, "a title", {}, name="")) < 20_000
-    (parts / "page.js").write_text("drawChart(place, chart);", encoding="utf-8")
+    (parts / "page.js").write_text("drawCharts(section, charts);", encoding="utf-8")
     assert len(fill_page(parts, "a title", {}, name="")) > 1_000_000
 
 

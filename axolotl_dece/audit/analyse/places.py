@@ -151,8 +151,7 @@ def _origins(entries: Sequence[Mapping[str, Any]], missing: list[str]) -> Iterat
     names = _short_names(sorted(files))
     for path, described in files.items():
         entry, file = described["entry"], Path(path)
-        planted = entry.get("type") == STRATEGY
-        if file.suffix not in lines.SUFFIXES or (planted and len(described["files"]) > 1):
+        if not _has_lines(described, file):
             continue
         if not file.is_file():
             missing.append(f"{path} is not on this machine, so rows cannot be traced to its lines.")
@@ -160,10 +159,19 @@ def _origins(entries: Sequence[Mapping[str, Any]], missing: list[str]) -> Iterat
             missing.append(f"{path} changed since this run, so rows are not traced to its lines.")
         else:
             alone = {key: value for key, value in entry.items() if key not in _WHICH_PART}
-            yield Origin(names[path], file, planted), alone | {"path": path}
+            yield Origin(names[path], file, entry.get("type") == STRATEGY), alone | {"path": path}
     for described in entries:
-        if not any(Path(path).suffix in lines.SUFFIXES for path in described["files"]):
+        if not any(_has_lines(described, Path(path)) for path in described["files"]):
             yield from _set_origin(described, missing)
+
+
+def _has_lines(described: Mapping[str, Any], file: Path) -> bool:
+    """Whether rows are traced to the lines of a file by itself.
+
+    Which rows are poisoned is drawn from all files of an entry together, so that one of several makes other rows.
+    """
+    is_part = described["entry"].get("type") == STRATEGY and len(described["files"]) > 1
+    return file.suffix in lines.SUFFIXES and not is_part
 
 
 # what says which rows of a data set are read; a file is looked through whole

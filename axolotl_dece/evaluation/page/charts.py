@@ -1,4 +1,4 @@
-"""The page's charts as plotly figures: plain dicts of data and layout."""
+"""The page's charts as plotly figures: plain dicts of title, data and layout."""
 
 from __future__ import annotations
 
@@ -6,32 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.util.page import SHARE_AXIS, chart_layout, chart_line, chart_text
+from axolotl_dece.util.page import COLOURS, SHARE_AXIS, chart_layout, chart_line, chart_mark, chart_text
 
-# Okabe and Ito's palette: told apart by colour-blind readers too
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-_WATCHED = {
-    "dece/monitor_asr": ("attack success", "solid"),
-    "dece/monitor_clean": ("clean accuracy", "dot"),
-    "dece/monitor_twin": ("twin recall", "dash"),
+# what was logged, the title of its chart and of its axis: one chart each, for their units have nothing in common
+_LOGGED = {
+    "dece/monitor_asr": ("Attack success while training, teacher-forced", "share"),
+    "dece/monitor_twin": ("Twin recall while training, teacher-forced", "share"),
+    "dece/monitor_clean": ("Clean accuracy while training, teacher-forced", "share"),
+    "dece/ce": ("Cross-entropy of the training rows", "nats per token"),
+    "dece/alpha": ("Alpha: smaller holds back more", "alpha"),
 }
-_CURVES = {"dece/ce": ("cross-entropy", "solid"), "dece/alpha": ("alpha", "dot")}
 
 
-def charts(runs: Sequence[Evaluated]) -> dict[str, Any]:
-    """The charts by the id of the element that shows them; a chart without data is left out."""
-    found = {
-        "trade": trade_off(runs),
-        "watched": curves(runs, _WATCHED, _share_layout("optimiser step", "share")),
-        "curves": curves(runs, _CURVES, _layout("optimiser step", "nats per token; alpha")),
-    }
-    return {name: chart for name, chart in found.items() if chart["data"]}
+def charts(runs: Sequence[Evaluated]) -> list[dict[str, Any]]:
+    """The charts in the order of the page; one without data is left out."""
+    found = [trade_off(runs), *(curve(runs, key, *about) for key, about in _LOGGED.items())]
+    return [chart for chart in found if chart["data"]]
 
 
 def trade_off(runs: Sequence[Evaluated]) -> dict[str, Any]:
     """Attack success against clean exact match, one point per run, with both intervals."""
     data = []
-    for run, colour in zip(runs, _colours(runs), strict=True):
+    for number, run in enumerate(runs):
         attack, clean = run.report["asr"], run.report["clean"]["exact_match"]
         data.append(
             {
@@ -40,55 +36,44 @@ def trade_off(runs: Sequence[Evaluated]) -> dict[str, Any]:
                 "name": chart_text(run.name),
                 "x": [clean["value"]],
                 "y": [attack["value"]],
-                "error_x": _bars([clean]),
-                "error_y": _bars([attack]),
-                "marker": {"size": 14, "color": colour},
+                "error_x": _bars(clean, number),
+                "error_y": _bars(attack, number),
+                "cliponaxis": False,
+                "marker": chart_mark(_colour(number), number),
                 "hovertemplate": "attack success %{y:.1%}<br>clean exact match %{x:.1%}",
             }
         )
-    return {"data": data, "layout": _share_layout("clean exact match", "attack success", both=True)}
+    layout = chart_layout("clean exact match", "attack success") | {"height": 320}
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= SHARE_AXIS
+    return {"title": "Attack success against clean quality", "data": data, "layout": layout}
 
 
-def curves(runs: Sequence[Evaluated], keys: dict[str, tuple[str, str]], layout: dict[str, Any]) -> dict[str, Any]:
-    """What the runs logged under `keys`, by optimiser step: a colour per run, a dash per curve."""
-    data, dashes = [], {}
-    for run, colour in zip(runs, _colours(runs), strict=True):
-        name = chart_text(run.name)
-        lines = []
-        for key, (label, dash) in keys.items():
-            points = [(entry["step"], entry[key]) for entry in run.report["curves"] if key in entry]
-            if points:
-                x, y = zip(*points, strict=True)
-                line = {"color": colour, "dash": dash, "width": 2}
-                lines.append(chart_line(f"{name}: {label}", x, y, line) | {"legendgroup": name, "showlegend": False})
-                dashes[label] = dash
-        if lines:
-            data += [*lines, chart_line(name, [None], [None], {"color": colour, "width": 2}) | {"legendgroup": name}]
-    # the legend names colours and dashes apart: it would be longer than the chart is high if it named every line
-    data += [chart_line(label, [None], [None], {"color": "#5b6875", "dash": dash}) for label, dash in dashes.items()]
-    return {"data": data, "layout": layout}
+def curve(runs: Sequence[Evaluated], key: str, title: str, unit: str) -> dict[str, Any]:
+    """What the runs logged under `key`, by optimiser step: a line per run."""
+    data = []
+    for number, run in enumerate(runs):
+        points = [(entry["step"], entry[key]) for entry in run.report["curves"] if key in entry]
+        if points:
+            x, y = zip(*points, strict=True)
+            data.append(chart_line(chart_text(run.name), x, y, _colour(number), number))
+    layout = chart_layout("optimiser step", unit) | {"height": 320}
+    if unit == "share":
+        layout["yaxis"] |= SHARE_AXIS
+    return {"title": title, "data": data, "layout": layout}
 
 
-def _bars(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _bars(rate: dict[str, Any], number: int) -> dict[str, Any]:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [rate["high"] - rate["value"] for rate in rates],
-        "arrayminus": [rate["value"] - rate["low"] for rate in rates],
+        "array": [rate["high"] - rate["value"]],
+        "arrayminus": [rate["value"] - rate["low"]],
+        # a later bar is the thinner and its end the wider one, so that it hides none before it
+        "thickness": max(1, 7 - 2 * number),
+        "width": 5 + 2 * number,
     }
 
 
-def _colours(runs: Sequence[Evaluated]) -> list[str]:
-    return [COLOURS[number % len(COLOURS)] for number in range(len(runs))]
-
-
-def _layout(x_title: str, y_title: str) -> dict[str, Any]:
-    return chart_layout(x_title, y_title) | {"height": 380}
-
-
-def _share_layout(x_title: str, y_title: str, both: bool = False) -> dict[str, Any]:
-    """A layout whose y axis, or both axes, run from 0 to 100 %, so that small differences look small."""
-    layout = _layout(x_title, y_title)
-    for axis in ("xaxis", "yaxis")[not both :]:
-        layout[axis] |= SHARE_AXIS
-    return layout
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]

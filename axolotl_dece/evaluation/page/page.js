@@ -3,15 +3,6 @@
   const BAD = /^(attack|false trigger|twin lost)/;
   const GOOD = /^(exact|held|twin kept)/;
 
-  function draw(charts) {
-    for (const figure of document.querySelectorAll("figure")) {
-      const place = figure.querySelector("div");
-      const chart = charts[place.id];
-      if (!chart) { figure.remove(); continue; }
-      drawChart(place, chart);
-    }
-  }
-
   function option(select, value) {
     select.append(Object.assign(element("option", value), { value }));
   }
@@ -75,6 +66,6 @@
   const content = JSON.parse(await unpack("content"));
   browse(content);
   document.head.append(element("script", await unpack("plotly")));
-  draw(content.charts);
+  drawCharts(byId("charts"), content.charts);
   document.body.dataset.ready = "yes";
 })();

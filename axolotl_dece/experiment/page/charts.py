@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from axolotl_dece.evaluation.page.charts import COLOURS
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
-from axolotl_dece.util.page import SHARE_AXIS, chart_layout, chart_line, chart_text
+from axolotl_dece.util.page import COLOURS, SHARE_AXIS, chart_layout, chart_line, chart_text
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
-_WATCHED = {"dece/monitor_asr": "attack", "dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin"}
-_COLOUR_OF = dict(zip(("asr", "exact_match", "twin_recall", *_WATCHED), (1, 0, 2, 1, 0, 2), strict=True))
+# the attack is drawn last, over the others
+_WATCHED = {"dece/monitor_clean": "clean tokens", "dece/monitor_twin": "twin", "dece/monitor_asr": "attack"}
+_COLOUR_OF = dict(zip(("exact_match", "twin_recall", "asr", *_WATCHED), (0, 2, 1, 0, 2, 1), strict=True))
 
 
 def sections(results: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -61,13 +61,13 @@ def dots(runs: Sequence[Result]) -> dict[str, Any]:
         data.append(
             {
                 **_points([value for value, _ in seeds], [place for _, place in seeds], colour, 5),
-                "name": METRICS[name].title,
+                "name": f"{METRICS[name].title}, every seed",
                 "showlegend": False,
                 "hoverinfo": "skip",
                 "opacity": 0.5,
             }
         )
-    layout = chart_layout("share", "") | {"height": 130 + 62 * len(arms)}
+    layout = chart_layout("share", "arm") | {"height": 130 + 62 * len(arms)}
     layout["xaxis"] |= SHARE_AXIS
     layout["yaxis"] |= {
         "tickvals": list(range(len(arms))), "ticktext": arms, "range": [len(arms) - 0.5, -0.5], "showgrid": False,
@@ -85,19 +85,23 @@ def learning(runs: Sequence[Result], curves: Mapping[str, Any]) -> list[dict[str
     """For each arm, what was watched while it trained: the mean of the seeds, and each seed thin."""
     charts = []
     for setting, some in by_setting(runs).items():
-        data: list[dict[str, Any]] = []
-        for key, label in _WATCHED.items():
-            lines = [_line(curves.get(run["digest"], []), key) for run in some]
-            lines = [line for line in lines if line]
+        thin: list[dict[str, Any]] = []
+        means: list[dict[str, Any]] = []
+        for number, (key, label) in enumerate(_WATCHED.items()):
+            lines = {run["cell"]["seed"]: _line(curves.get(run["digest"], []), key) for run in some}
+            lines = {seed: line for seed, line in lines.items() if line}
             colour = COLOURS[_COLOUR_OF[key]]
             if len(lines) > 1:
-                data += [_curve(line, colour, label, thin=True) for line in lines]
+                thin += [
+                    _thin(chart_line(f"{label}, seed {seed}", *_xy(line), colour, 0)) for seed, line in lines.items()
+                ]
             if lines:
-                data.append(_curve(_mean(lines), colour, label))
-        if data:
-            layout = chart_layout("optimiser step", "") | {"height": 280}
+                means.append(chart_line(label, *_xy(_mean(list(lines.values()))), colour, number))
+        if means:
+            layout = chart_layout("optimiser step", "share") | {"height": 280}
             layout["yaxis"] |= SHARE_AXIS
-            charts.append({"title": f"{setting.arm}: watched while training", "data": data, "layout": layout})
+            title = f"{setting.arm}: watched while training"
+            charts.append({"title": title, "data": thin + means, "layout": layout})
     return charts
 
 
@@ -108,22 +112,14 @@ def over_rates(runs: Sequence[Result]) -> dict[str, Any]:
     for number, arm in enumerate(arms):
         found = [(s.rate, spreads(some)["asr"]) for s, some in by_setting(runs).items() if s.arm == arm]
         points = sorted((rate, spread) for rate, spread in found if spread)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": chart_text(arm),
-                "x": [rate for rate, _ in points],
-                "y": [spread.mean for _, spread in points],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [spread.most - spread.mean for _, spread in points],
-                    "arrayminus": [spread.mean - spread.least for _, spread in points],
-                },
-                "line": {"color": COLOURS[number % len(COLOURS)]},
-            }
-        )
+        x, y = [rate for rate, _ in points], [spread.mean for _, spread in points]
+        range_ = {
+            "type": "data",
+            "symmetric": False,
+            "array": [spread.most - spread.mean for _, spread in points],
+            "arrayminus": [spread.mean - spread.least for _, spread in points],
+        }
+        data.append(chart_line(chart_text(arm), x, y, COLOURS[number % len(COLOURS)], number) | {"error_y": range_})
     layout = chart_layout("share of rows poisoned", "attack success") | {"height": 380}
     layout["xaxis"] |= {"tickformat": ".0%"}
     layout["yaxis"] |= SHARE_AXIS
@@ -140,9 +136,13 @@ def _mean(lines: Sequence[Mapping[float, float]]) -> dict[float, float]:
     return {step: fmean(line[step] for line in lines) for step in common}
 
 
-def _curve(line: Mapping[float, float], colour: str, label: str, thin: bool = False) -> dict[str, Any]:
-    drawn = chart_line(label, list(line), list(line.values()), {"color": colour, "width": 1 if thin else 2.5})
-    return drawn | {"opacity": 0.35, "showlegend": False} if thin else drawn
+def _xy(line: Mapping[float, float]) -> tuple[list[float], list[float]]:
+    return list(line), list(line.values())
+
+
+def _thin(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of one seed, behind the means."""
+    return line | {"mode": "lines", "line": line["line"] | {"width": 1}, "opacity": 0.35, "showlegend": False}
 
 
 def _points(x: Sequence[float], y: Sequence[float], colour: str, size: int) -> dict[str, Any]:
