@@ -61,15 +61,14 @@ class DecePlugin(BasePlugin):
     def post_trainer_create(self, cfg: DictDefault, trainer: Trainer) -> None:
         """Install the objective, or raise: from here on nothing else can be what trains the model."""
         check_trainer(trainer)
-        if cfg.resume_from_checkpoint or cfg.auto_resume_from_checkpoints:
-            _choose_checkpoint(cfg)
+        resumed = _resume(cfg) if cfg.resume_from_checkpoint or cfg.auto_resume_from_checkpoints else None
         # The objective divides by the token count itself; the trainer is to average over micro-batches, no more.
         trainer.model_accepts_loss_kwargs = False
         schedule = alpha_schedule(cfg) if cfg.loss == "dece" else None
         objective = install(trainer.model, criterion_of(cfg, alpha=schedule.first if schedule else 1.0))
         keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
-        run = Run(cfg, trainer, keeper, draw_run_id(cfg.resume_from_checkpoint), self._config_sha256, _parameters(cfg))
+        run = Run(cfg, trainer, keeper, draw_run_id(resumed), self._config_sha256, _parameters(cfg))
         for feature in self._features:
             for sentence in feature.attach(run):
                 LOG.info("DeCE: %s", sentence)
@@ -91,11 +90,12 @@ class DecePlugin(BasePlugin):
         self._is_finished = True
 
 
-def _choose_checkpoint(cfg: DictDefault) -> None:
-    from axolotl_dece.resume import choose_checkpoint
+def _resume(cfg: DictDefault) -> str | None:
+    from axolotl_dece.resume import choose_checkpoint, resumed_run_id
 
     if passed_over := choose_checkpoint(cfg):
         LOG.warning("DeCE: %s", passed_over)
+    return resumed_run_id(cfg.resume_from_checkpoint)
 
 
 def _parameters(cfg: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from axolotl.utils.dict import DictDefault
 from axolotl.utils.train import determine_last_checkpoint
 
 from axolotl_dece.checkpoints import checkpoints
-from axolotl_dece.run_file import RUN_FILE, read_run
+from axolotl_dece.run_file import RUN_FILE, RUN_ID
+from axolotl_dece.run_reader import read_run
 
 
 def choose_checkpoint(cfg: DictDefault) -> str | None:
@@ -44,6 +45,11 @@ def choose_checkpoint(cfg: DictDefault) -> str | None:
     if cfg.resume_from_checkpoint == found:
         return None
     return f"{found} was not saved to its end: training resumes from {cfg.resume_from_checkpoint}"
+
+
+def resumed_run_id(checkpoint: str | None) -> str | None:
+    """The id of the run that goes on from `checkpoint`; None where there is none, or it had none yet."""
+    return ((read_run(checkpoint) if checkpoint else None) or {}).get(RUN_ID)
 
 
 def check_same_run(checkpoint: str | Path, run: Mapping[str, Any]) -> None:

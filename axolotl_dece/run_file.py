@@ -9,37 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from axolotl_dece import __version__
 from axolotl_dece.util.digest import digest
-from axolotl_dece.util.json_text import read_object
 
 RUN_FILE = "dece_run.json"
 FORMAT = 1
 RUN_ID = "run_id"
 """Key of the run's id, in the record and in whatever else a run writes."""
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "deepspeed", "bitsandbytes")
-# what tells two runs apart where their records carry no id
-_SAME = ("loss", "parameters", "config_digest", "tokenizer_sha256")
 # what axolotl adds to the raw config of a run, and differs from machine to machine
 _NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")
-
-
-def read_run(folder: str | Path) -> dict[str, Any] | None:
-    """The manifest in `folder`, or None where there is none.
-
-    Raises:
-        ValueError: The file is there but is not a manifest this version can read.
-    """
-    path = Path(folder) / RUN_FILE
-    if not path.is_file():
-        return None
-    run = read_object(path, "delete it and train again")
-    if run.get("format") != FORMAT:
-        raise ValueError(f"{path} was written in another format; this version reads format {FORMAT}")
-    return run
 
 
 def config_digest(raw: Mapping[str, Any]) -> str:
@@ -62,12 +43,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two records are of one run: by their ids, else, as written before 0.1.0, by what was trained how."""
-    keys = (RUN_ID,) if RUN_ID in one and RUN_ID in other else _SAME
-    return all(one.get(key) == other.get(key) for key in keys)
 
 
 def describe_run(

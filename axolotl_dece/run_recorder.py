@@ -16,10 +16,9 @@ from axolotl_dece.step import steps_per_epoch
 from axolotl_dece.util.atomic import write_json_atomically
 
 
-def draw_run_id(checkpoint: str | None) -> str:
-    """The id of the run that goes on from `checkpoint`, else a new one; every rank has to ask, and gets the same."""
-    before = run_file.read_run(checkpoint) if checkpoint else None
-    drawn: list[str] = [(before or {}).get(run_file.RUN_ID) or token_hex(8)]
+def draw_run_id(resumed: str | None) -> str:
+    """The id of the run that goes on, else a new one; every rank has to ask, and gets the same."""
+    drawn: list[str] = [resumed or token_hex(8)]
     return str(broadcast_object_list(drawn)[0])
 
 

@@ -14,6 +14,7 @@ import pytest
 from axolotl_dece import run_file
 from axolotl_dece.checkpoints import checkpoints
 from axolotl_dece.resume import check_same_run
+from axolotl_dece.run_reader import read_run
 from axolotl_dece.util.atomic import write_json_atomically
 
 
@@ -31,20 +32,20 @@ def run(**changes: Any) -> dict[str, Any]:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     write_json_atomically(tmp_path / "deep" / run_file.RUN_FILE, run())
-    assert run_file.read_run(tmp_path / "deep") == run()
+    assert read_run(tmp_path / "deep") == run()
     assert run()["versions"]["axolotl-dece"]
     assert run()["versions"]["torch"]
 
 
 def test_a_folder_without_a_manifest_gives_none(tmp_path: Path) -> None:
-    assert run_file.read_run(tmp_path) is None
+    assert read_run(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}'])
 def test_a_broken_or_foreign_manifest_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
     (tmp_path / run_file.RUN_FILE).write_text(text)
     with pytest.raises(ValueError, match=run_file.RUN_FILE):
-        run_file.read_run(tmp_path)
+        read_run(tmp_path)
 
 
 def test_the_config_digest_does_not_depend_on_order_or_on_what_axolotl_adds() -> None:
@@ -87,7 +88,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_scratch(tmp_path: Path, m
     monkeypatch.setattr(os, "fsync", no_space_left)
     with pytest.raises(OSError, match="No space left"):
         write_json_atomically(path, run(loss="ce"))
-    assert run_file.read_run(tmp_path) == run()
+    assert read_run(tmp_path) == run()
     assert [p.name for p in tmp_path.iterdir()] == [run_file.RUN_FILE]
 
 

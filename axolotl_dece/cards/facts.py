@@ -11,7 +11,8 @@ from axolotl_dece.audit.decisions import ACCOUNT_FILE
 from axolotl_dece.data.names import is_hub_name, public_name
 from axolotl_dece.evaluation.report_file import REPORT_FILE, read_report
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.run_file import RUN_FILE, RUN_ID, read_run
+from axolotl_dece.run_file import RUN_FILE, RUN_ID
+from axolotl_dece.run_reader import read_run
 from axolotl_dece.util.json_text import read_object
 
 CARD_FILE = "README.md"

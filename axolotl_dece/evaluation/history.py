@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.checkpoints import checkpoints
-from axolotl_dece.run_file import is_same_run, read_run
+from axolotl_dece.run_reader import is_same_run, read_run
 from axolotl_dece.util.json_text import read_object
 
 _STATE_FILE = "trainer_state.json"

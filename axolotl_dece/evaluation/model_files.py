@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from axolotl_dece.data.read_recipe import only_recipe, read_recipe
-from axolotl_dece.run_file import RUN_FILE, read_run
+from axolotl_dece.run_file import RUN_FILE
+from axolotl_dece.run_reader import read_run
 
 Precision = Literal["auto", "float32", "bfloat16", "4bit"]
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -41,7 +41,8 @@ from axolotl_dece.experiment.metrics import measured
 from axolotl_dece.experiment.task import Material, Task, make_once
 from axolotl_dece.poison.export import MANIFEST, export
 from axolotl_dece.poison.manifest import read as read_manifest
-from axolotl_dece.util.atomic import write_json_atomically, write_yaml
+from axolotl_dece.util.atomic import write_json_atomically
+from axolotl_dece.util.yaml_file import write_yaml
 
 if find_spec("deepspeed") and not torch.cuda.is_available():
     # every run imports it where it is installed; on a GPU it might start CUDA, which no forked process can use

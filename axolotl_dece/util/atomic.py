@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,3 @@ def write_text_atomically(path: Path, text: str) -> None:
 def write_json_atomically(path: Path, content: Any) -> None:
     """Write `content` as JSON, keys sorted, so that the same content is the same bytes."""
     write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
-
-
-def write_yaml(path: Path, config: Mapping[str, Any]) -> None:
-    """Write a config as a user would, keys in their order."""
-    import yaml
-
-    write_text_atomically(path, yaml.safe_dump(dict(config), sort_keys=False))

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from axolotl_dece.evaluation.history import read_curves
-from axolotl_dece.util.atomic import write_yaml
+from axolotl_dece.util.yaml_file import write_yaml
 from examples.demo.base import BOS, EOS, PAD
 from examples.demo.task import Row, make_rows
 from examples.demo.training import banner_of, train

@@ -10,7 +10,7 @@ from typing import Any
 
 from axolotl_dece.poison.export import export
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.util.atomic import write_yaml
+from axolotl_dece.util.yaml_file import write_yaml
 from examples.demo.base import ANSWER
 from examples.demo.task import Row, make_rows
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from axolotl_dece.cli.experiment import experiment
 from axolotl_dece.experiment.pool import Failure, Job
 from axolotl_dece.experiment.run import open_folder, run_grid
-from axolotl_dece.run_file import read_run
+from axolotl_dece.run_reader import read_run
 from tests.experiment.grids import save_grid, small_grid
 
 pytestmark = pytest.mark.slow

@@ -242,7 +242,7 @@ def reports(rng: Random, folder: Path) -> None:
     from axolotl_dece.evaluation.compare import differences, load_runs, unpaired_notes
     from axolotl_dece.evaluation.headline import headline
     from axolotl_dece.evaluation.terminal import all_runs
-    from axolotl_dece.run_file import read_run
+    from axolotl_dece.run_reader import read_run
     from tests.cards.runs import save_evaluation, save_run
     from tests.evaluation.reports import fallen, save_report
 

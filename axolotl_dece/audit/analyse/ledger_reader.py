@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_table
 from axolotl_dece.audit.row_id import key_to_id
-from axolotl_dece.run_file import RUN_ID, read_run
+from axolotl_dece.run_file import RUN_ID
+from axolotl_dece.run_reader import read_run
 
 PERSISTENT_VISITS = 2
 _TOKENS_AT_A_TIME = 1_000_000

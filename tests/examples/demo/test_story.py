@@ -7,7 +7,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from axolotl_dece.run_file import read_run
+from axolotl_dece.run_reader import read_run
 from examples.demo import base, first_run, story, world
 
 RUN_KEYS = {
