@@ -14,7 +14,6 @@ from typing import Any
 
 from axolotl_dece import __version__
 from axolotl_dece.util.digest import digest
-from axolotl_dece.util.json_text import read_object
 
 RUN_FILE = "dece_run.json"
 FORMAT = 1
@@ -36,6 +35,8 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     path = Path(folder) / RUN_FILE
     if not path.is_file():
         return None
+    from axolotl_dece.util.json_text import read_object  # a run that begins reads none
+
     run = read_object(path, "delete it and train again")
     if run.get("format") != FORMAT:
         raise ValueError(f"{path} was written in another format; this version reads format {FORMAT}")
