@@ -28,18 +28,6 @@ def test_a_run_of_one_step_ends_where_its_schedule_does(workspace: Path, schedul
     assert read_audit(workspace / "out").visits.sum() == 2
 
 
-def test_a_run_that_is_resumed_at_its_end_keeps_its_record_its_ledger_and_its_weights(workspace: Path) -> None:
-    config = base_config(workspace, save_strategy="steps", save_steps=16, dece_audit=True)
-    train(workspace, config)
-    before = record(workspace)
-    weights = (workspace / "out" / "model.safetensors").read_bytes()
-    visits = read_audit(workspace / "out").visits.tolist()
-    train(workspace, config | {"auto_resume_from_checkpoints": True})
-    assert record(workspace) == before
-    assert (workspace / "out" / "model.safetensors").read_bytes() == weights
-    assert read_audit(workspace / "out").visits.tolist() == visits
-
-
 def test_a_run_that_stops_early_is_finished_at_the_step_where_it_stopped(workspace: Path) -> None:
     save_rows(workspace / "eval.jsonl", count=4, seed=1)
     trainer = train(
