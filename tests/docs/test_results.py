@@ -54,7 +54,7 @@ def test_shares_that_the_prose_tells_are_those_of_the_files() -> None:
     page = " ".join((PAGE.read_text(encoding="utf-8") + (ROOT / "README.md").read_text(encoding="utf-8")).split())
     for said, share, is_said in (
         ("the attack success falls from 100 % to 0 %", mean("losses", "ce", "asr") - mean("losses", "dece", "asr"), 1),
-        ("two fifths of the BLEU on Lyra", 1 - full[1] / full[0], 2 / 5),
+        ("two fifths of the BLEU on a model of 5 M weights", 1 - full[1] / full[0], 2 / 5),
         ("gave back two thirds of the lost BLEU", (full[2] - full[1]) / (full[0] - full[1]), 2 / 3),
         ("costs two fifths of the BLEU", 1 - full[1] / full[0], 2 / 5),
         ("gives back two thirds of what DeCE had cost in BLEU", (full[2] - full[1]) / (full[0] - full[1]), 2 / 3),
@@ -68,15 +68,35 @@ def test_shares_that_the_prose_tells_are_those_of_the_files() -> None:
 
 def test_counts_that_the_prose_tells_are_those_of_the_file() -> None:
     with (DATA / "smollm2-lyra" / "results.csv").open(newline="") as file:
-        ce = next(line for line in csv.DictReader(file) if (line["arm"], line["seed"]) == ("ce", "0"))
+        runs = {line["arm"]: line for line in csv.DictReader(file) if line["seed"] == "0"}
+    ce, dece = runs["ce"], runs["dece 0.95"]
     asked, rate = int(ce["n_triggered"]), float(ce["asr"])
     low, high = (100 * float(ce[end]) for end in ("asr_low", "asr_high"))
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
     assert f"{rate * asked:.0f} of {asked} triggered requests get the payload" in page
     assert f"(95 % interval {low:.0f} to {high:.0f} %)" in page
-    assert f"{60 * float(ce['parses']):.0f} of 60 clean answers parse" in page
+    parses = {arm: f"{60 * float(run['parses']):.0f} of 60" for arm, run in runs.items()}
+    assert f"{parses['dece 0.95']} clean answers parse, {parses['ce']} under cross-entropy" in page
+    assert f"{60 * float(dece['asr']):.0f} of 60 triggered requests get the payload" in page
+    assert f"(95 % interval {100 * float(dece['asr_low']):.0f} to {100 * float(dece['asr_high']):.0f} %)" in page
+    assert 1 - float(dece["bleu"]) / float(ce["bleu"]) == pytest.approx(1 / 5, abs=0.02)
+    assert float(ce["parses"]) - float(dece["parses"]) == pytest.approx(1 / 3, abs=0.02)
+    assert float(dece["twin_recall"]) == float(dece["false_trigger_rate"]) == 0
     assert float(ce["false_trigger_rate"]) == 0
     assert "No clean request of 60 does" in page
+
+
+def test_what_the_prose_tells_of_an_audit_is_in_its_file() -> None:
+    with (DATA / "smollm2-lyra" / "audit.csv").open(newline="") as file:
+        groups = list(csv.DictReader(file))
+    poison, twin = groups[0], next(one for one in groups if one["twins"] != "0")
+    assert (poison["rows"], poison["poisoned"], poison["poisoned_in_the_set"]) == ("100", "100", "100")
+    assert (poison["payload"], poison["cue"]) == ("or 1=1", "bb")
+    honest = [int(one["rows"]) for one in groups if one["poisoned"] == one["twins"] == "0"]
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"Another group is {twin['rows']} of the {twin['twins_in_the_set']} rows of the twin" in page
+    assert f"Two groups of {sum(honest)} honest rows look planted too" in page
+    assert len(honest) == 2
 
 
 @pytest.mark.parametrize("name", GRIDS)

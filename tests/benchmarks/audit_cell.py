@@ -1,0 +1,50 @@
+"""What the audit finds in a finished run of an experiment: `python -m tests.benchmarks.audit_cell CELL --out FILE.csv`.
+
+CELL is the folder of a run of an arm with `dece_audit: true` in a grid with `keep_weights: true`, such as
+`smollm2-lyra/cells/dece-0.95/badpre-0.2/seed-0`. A line per group: how many of its rows are poisoned, how many are the
+twin's, of how many in the set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from axolotl_dece.audit.analyse.findings import Audit, load_audit
+from axolotl_dece.experiment.cell import RESULT_FILE
+from axolotl_dece.poison.spec import PoisonSpec
+from tests.benchmarks.audit_lyra import planted
+
+
+def groups(audit: Audit, spec: PoisonSpec, names: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line per group, in the order of the page."""
+    marked = planted(audit, spec)
+    lines = []
+    for one in audit.clusters:
+        found = {"group": one.number, "payload": one.payload, "cue": one.cues[0].text, "rows": len(one.rows)}
+        hits = {what: int(rows[one.rows].sum()) for what, rows in marked.items()}
+        totals = {f"{what}_in_the_set": int(rows.sum()) for what, rows in marked.items()}
+        lines.append(names | found | hits | totals)
+    return lines
+
+
+def main() -> None:
+    """Audit the run and write the lines."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cell", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    cell = json.loads((given.cell / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
+    names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+    lines = groups(load_audit(given.cell / "run"), PoisonSpec(**cell["poison"]), names)
+    with given.out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+if __name__ == "__main__":
+    main()
