@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -46,11 +47,21 @@ def _only_the_answer(*, verbose: bool) -> Iterator[TextIO]:
             if not verbose:
                 warnings.simplefilter("ignore")
                 logging.disable(logging.WARNING)
+                _hide_bars_of_datasets()
             yield stdout
     finally:
         logging.disable(disabled)
         for handler in handlers:
             handler.setStream(stdout)
+
+
+def _hide_bars_of_datasets() -> None:
+    """Rows are read again to find their lines; `datasets` would draw a bar for each step of that."""
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if "datasets" in sys.modules:  # it has read the variable already
+        from datasets.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
 
 
 def _handlers() -> Iterator[logging.StreamHandler[Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from datasets.utils.logging import enable_progress_bar, is_progress_bar_enabled
 
 from axolotl_dece.cli import dece
 from axolotl_dece.cli.output import Reporting, answer_console, print_json
@@ -67,6 +68,17 @@ def test_verbose_shows_on_stderr_what_libraries_say(monkeypatch: pytest.MonkeyPa
         done = run_noisy(monkeypatch, "--verbose")
     assert done.stdout == "the answer\n"
     assert done.stderr.splitlines() == ["printed", "logged", "an error"]
+
+
+@pytest.mark.usefixtures("noisy")
+def test_datasets_draws_its_bars_only_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for options, drawn in ((["--verbose"], True), ([], False)):
+        enable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            run_noisy(monkeypatch, *options)
+        assert is_progress_bar_enabled() is drawn
+    enable_progress_bar()
 
 
 def test_every_command_keeps_stdout_for_its_answer() -> None:
