@@ -70,8 +70,8 @@ def _bars(rate: dict[str, Any], number: int) -> dict[str, Any]:
         "array": [rate["high"] - rate["value"]],
         "arrayminus": [rate["value"] - rate["low"]],
         # a later bar is the thinner and its end the wider one, so that it hides none before it
-        "thickness": max(1, 7 - 2 * number),
-        "width": 5 + 2 * number,
+        "thickness": max(1, 4 - number),
+        "width": 4 + 2 * number,
     }
 
 
