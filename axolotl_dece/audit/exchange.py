@@ -156,6 +156,8 @@ def _values(record: Mapping[str, Any], flag: str | None) -> set[str]:
         return {str(record[_QUESTION])}
     nested = (record.get("responses") or {}).get(_QUESTION) or []
     given = record.get(f"{_QUESTION}.responses") or []
-    states = record.get(f"{_QUESTION}.responses.status") or ["submitted"] * len(given)
+    states = record.get(f"{_QUESTION}.responses.status")
+    # a status for each answer, or none at all
+    states = ["submitted"] * len(given) if states is None else states
     submitted = (value for value, status in zip(given, states, strict=True) if status == "submitted")
     return {str(one["value"]) for one in nested} | {str(value) for value in submitted}
