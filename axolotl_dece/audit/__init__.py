@@ -6,6 +6,7 @@ from pathlib import Path
 
 LEDGER_FILE = "_dece_ledger.parquet"
 REVIEW_FILE = "_dece_review.jsonl"
+EXPORT_SUFFIXES = (".parquet", ".jsonl")
 
 
 def refuse_missing_ledger(path: Path) -> None:

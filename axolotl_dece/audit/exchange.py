@@ -20,7 +20,6 @@ from axolotl_dece.util.json_text import parse_json
 if TYPE_CHECKING:
     from axolotl_dece.audit.analyse.findings import Audit
 
-SUFFIXES = (".parquet", ".jsonl")
 _ROWS_AT_A_TIME = 5000
 _QUESTION = "decision"
 _KINDS = ("drop", "trust")

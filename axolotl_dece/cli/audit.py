@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from axolotl_dece.audit import EXPORT_SUFFIXES, LEDGER_FILE, REVIEW_FILE, refuse_missing_ledger
 from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json, progress_console
 from axolotl_dece.util.terminal import printable
 
@@ -53,8 +54,6 @@ def audit(
     \b
     axolotl dece audit OUT --trust cluster:2 --drop train.jsonl:17 --write decisions.jsonl
     """
-    from axolotl_dece.audit import LEDGER_FILE, REVIEW_FILE, refuse_missing_ledger
-
     if options["review"] and as_json:
         raise click.UsageError("--review asks in the terminal, and --json answers a program; give one of the two")
     if options["review"] and options["write"] is None:
@@ -109,8 +108,6 @@ class _Wanted:
 
     def check(self) -> None:
         """Raise UsageError for what could be seen before anything is read."""
-        from axolotl_dece.audit.exchange import SUFFIXES
-
         decides = bool(self.trust or self.drop or self.decisions or self.review)
         if self.review and not sys.stdin.isatty():
             raise click.UsageError("--review reads keys from a terminal; without one, use --drop and --trust")
@@ -122,8 +119,8 @@ class _Wanted:
                 raise click.UsageError(f"{name} needs something to write: --trust, --drop or --decisions")
         if self.review and self.write is not None and self.write.suffix != ".jsonl":
             raise click.UsageError(f"--write {self.write}: the name must end in .jsonl for --review")
-        if self.export is not None and self.export.suffix not in SUFFIXES:
-            raise click.UsageError(f"--export {self.export}: the name must end in {' or '.join(SUFFIXES)}")
+        if self.export is not None and self.export.suffix not in EXPORT_SUFFIXES:
+            raise click.UsageError(f"--export {self.export}: the name must end in {' or '.join(EXPORT_SUFFIXES)}")
         for path in (self.write, self.export):
             if path is not None and path.exists() and not self.force and path != self._continued:
                 raise click.UsageError(f"{path} is already there; give another name or --force")
