@@ -36,8 +36,8 @@ def test_a_test_is_recorded_once_with_its_worst_phase_and_its_kind() -> None:
 
 
 def test_a_later_run_of_a_file_takes_the_place_of_the_earlier_one_and_leaves_the_others(tmp_path: Path) -> None:
-    one = dict.fromkeys(COLUMNS, "0") | {"axolotl": "0.19.0"}
+    one = dict.fromkeys(COLUMNS, "0") | {"axolotl": "0.19.0", "file": "tests/test_compatibility.py"}
     other = one | {"axolotl": "0.21.0"}
-    write_rows([one, other], tmp_path / "ran.csv")
+    write_rows([one, other, one | {"file": "tests/test_that_is_gone.py"}], tmp_path / "ran.csv")
     write_rows([one | {"passed": "3"}], tmp_path / "ran.csv")
     assert read_rows(tmp_path / "ran.csv") == [one | {"passed": "3"}, other]
