@@ -19,8 +19,15 @@ os.environ["COLUMNS"] = "80"
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 import pytest  # noqa: E402
+from rich.console import Console  # noqa: E402
 
 LYRA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lyra"
+
+
+@pytest.fixture(autouse=True)
+def rich_reads_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Dataset.map` with several processes leaves a copy in the place of os.environ; rich goes on with the old one."""
+    monkeypatch.setattr(Console, "_environ", os.environ)
 
 
 @pytest.fixture(scope="session")
