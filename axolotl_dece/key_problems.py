@@ -93,12 +93,6 @@ def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str
         warnings.append(f"alpha falls to {last:.2g}: almost nothing is learned at the end of the run")
     if eps == 0.0:
         warnings.append("`dece_label_smoothing: 0` cost most of the clean quality in our experiments (docs/results.md)")
-    if keys["dece_decisions"] and keys["dece_prob_floor"] > 0.0:
-        warnings.append(
-            f"`dece_decisions` with `dece_prob_floor: {keys['dece_prob_floor']:g}`: where the model finds a token less "
-            "likely than that, a trusted row cannot teach it; write `dece_prob_floor: 0` to trust without reserve "
-            "(docs/audit.md)"
-        )
     return warnings
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from axolotl_dece.audit.decisions import ACCOUNT_FILE, read_decisions, write_account, write_decisions
-from axolotl_dece.audit.record.attach import drop_rows
+from axolotl_dece.audit.record.attach import drop_rows, reserve
 from axolotl_dece.audit.record.row_table import tabulate
 from axolotl_dece.audit.row_id import key_to_id
 from tests.audit.rows import dataset, tokenised
@@ -81,6 +81,25 @@ def test_dropped_rows_leave_the_set_and_the_others_stay_as_they_were(tmp_path: P
     assert run.train_dataset["input_ids"][:] == kept
     assert said[0].startswith("3 of 11 training rows dropped")
     assert said[1].startswith("1 trusted rows")
+
+
+@pytest.mark.parametrize(
+    ("trust", "keys", "is_said"),
+    [
+        ([0], {}, True),
+        ([], {}, False),
+        ([0], {"dece_prob_floor": 0.0}, False),
+        ([0], {"loss": "ce"}, False),
+    ],
+    ids=["trusted", "nothing trusted", "no floor", "cross-entropy"],
+)
+def test_the_floor_is_spoken_of_only_where_it_stands_before_a_trusted_row(
+    tmp_path: Path, trust: list[int], keys: dict[str, Any], is_said: bool
+) -> None:
+    decisions = read_decisions(decide(tmp_path / "d.jsonl", [2], trust))
+    drop_rows(trainer(ROWS), decisions, keep_steps=False)
+    said = reserve(decisions, {"loss": "dece", "dece_prob_floor": 1e-7} | keys)
+    assert [("write `dece_prob_floor: 0`" in one) for one in said] == ([True] if is_said else [])
 
 
 def test_dropped_trusted_and_planted_rows_are_counted_with_their_copies_and_accounted_for(tmp_path: Path) -> None:

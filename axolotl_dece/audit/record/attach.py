@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class RowRecord(Feature):
         if self._decisions is not None:
             run.parameters["dece_decisions"] = self._decisions.sha256  # what it says, not where it lies
             said = drop_rows(run.trainer, self._decisions, keep_steps=bool(run.cfg.max_steps))
+            said += reserve(self._decisions, run.cfg)
         # a program of its own may have made the trainer without asking for the rows
         origin = self._origin or (describe_origin(run.cfg) if run.cfg.dece_audit else None)
         rows = watch_rows(
@@ -108,6 +109,16 @@ def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> li
             "because the Triton kernel has one alpha for a batch"
         )
     return said
+
+
+def reserve(decisions: Decisions, cfg: Mapping[str, Any]) -> list[str]:
+    """What stands between trusted rows and the model; nothing where no row is trusted."""
+    if not decisions.counts["trusted"] or cfg["loss"] != "dece" or not cfg["dece_prob_floor"]:
+        return []
+    return [
+        f"with `dece_prob_floor: {cfg['dece_prob_floor']:g}` a trusted row cannot teach a token that the model finds "
+        "less likely than that; write `dece_prob_floor: 0` to trust without reserve (docs/audit.md)"
+    ]
 
 
 def check_known(decisions: Decisions, table: RowTable) -> None:
