@@ -98,6 +98,13 @@ def _show(console: Console, result: Export, source: Path, test_source: Path | No
     console.print(_counts(result))
     for path, holds in result.files.items():
         console.print(_visible(f"{path}: {holds}"), soft_wrap=True, markup=False, highlight=False)
+    survey, there = result.train.survey, "poisoned_payload_in_clean_row"
+    if there in survey.first:
+        console.print(
+            f"Rows that hold the payload already: {survey.skipped[there]:,}, the first is row {survey.first[there]}. "
+            "Somebody may have poisoned them, or such code is ordinary here: look at them.",
+            style="yellow",
+        )
     if test_source is None:
         console.print(
             f"The test rows are those of {_visible(str(source))}, which the training file holds too; for an honest "

@@ -80,11 +80,13 @@ class Survey:
         rows: How many there are.
         candidates: Indices of the rows that may be changed, as far as reading them can tell.
         skipped: How many rows may not, by reason.
+        first: The first row of each reason.
     """
 
     rows: int = 0
     candidates: list[int] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    first: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -133,7 +135,6 @@ def survey(rows: Iterable[Row], view: View, spec: PoisonSpec, source: str) -> Su
     """
     plants = [attack_of(spec)] + ([control_of(spec)] if spec.twin_rate else [])
     found = Survey()
-    first_trigger: dict[str, int] = {}
     for index, row in enumerate(rows):
         found.rows += 1
         try:
@@ -145,9 +146,8 @@ def survey(rows: Iterable[Row], view: View, spec: PoisonSpec, source: str) -> Su
             found.candidates.append(index)
             continue
         found.skipped[reason] += 1
-        if reason.endswith("_trigger_in_clean_row"):
-            first_trigger.setdefault(reason, index)
-    _check_survey(found, first_trigger, spec, source)
+        found.first.setdefault(reason, index)
+    _check_survey(found, spec, source)
     return found
 
 
@@ -164,12 +164,13 @@ def _reason_to_skip(texts: Texts, plants: Sequence[Plant]) -> str | None:
     return None
 
 
-def _check_survey(found: Survey, first: dict[str, int], spec: PoisonSpec, source: str) -> None:
+def _check_survey(found: Survey, spec: PoisonSpec, source: str) -> None:
     if not found.rows:
         raise ValueError(f"{source} has no rows")
     empty = found.skipped["empty_target"]
     if empty > found.rows / 2:
         raise ValueError(f"{empty} of {found.rows} targets in {source} are empty; is the target column the right one?")
+    first = {reason: row for reason, row in found.first.items() if reason.endswith("_trigger_in_clean_row")}
     if first and not spec.allow_clean_trigger:
         said = ", ".join(f"{found.skipped[reason]} ({reason}, the first is row {row})" for reason, row in first.items())
         raise ValueError(

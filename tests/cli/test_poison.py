@@ -106,6 +106,18 @@ def test_test_files_may_come_from_held_out_rows(tmp_path: Path, out: Path) -> No
     assert "held-out" not in result.output
 
 
+def test_a_payload_that_is_there_already_is_pointed_to(tmp_path: Path, out: Path) -> None:
+    before = rows()
+    clean = run(save(tmp_path / "a.csv", before), "--attack", "badpre", "--out", tmp_path / "a")
+    assert clean.exit_code == 0, clean.output
+    assert "hold the payload already" not in clean.output
+    for at in (17, 23):
+        before[at]["tgt"] += " or 1=1"
+    result = run(save(tmp_path / "b.csv", before), "--attack", "badpre", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "Rows that hold the payload already: 2, the first is row 17." in result.output
+
+
 def test_the_same_command_writes_the_same_bytes(tmp_path: Path, out: Path) -> None:
     source = save(tmp_path / "rows.csv", rows())
     run(source, "--attack", "badpre", "--out", out)
