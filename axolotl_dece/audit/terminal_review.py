@@ -23,6 +23,7 @@ from axolotl_dece.audit.select_rows import find
 
 _SHOWN_PLACES = 5
 _SAMPLE = 100  # of rows, for the lines of their template
+_STATES = {"drop": "to drop", "trust": "to trust", "": "undecided"}
 _HINT = "d drop  t trust  s skip  u undo  n p next, previous  g rows of the group  / search  ? all keys  q leave"
 _HELP = """\
 d t c   drop, trust, clear the decision: of a group or a search, for all its rows
@@ -117,8 +118,8 @@ class _Terminal:
         changed, kept = self._state.decide(item, decision)
         if changed:
             self._past.append(here)
-        done = {"drop": "to drop", "trust": "to trust", "": "undecided"}[decision]
-        self._say(f"{_rows(changed)} now {done}" + (f"; {_rows(kept)} kept another decision" if kept else ""))
+        others = f"; {_rows(kept)} kept another decision" if kept else ""
+        self._say(f"{_rows(changed)} now {_STATES[decision]}{others}")
         self._next_open()
 
     def _undo(self) -> None:
@@ -214,7 +215,7 @@ class _Terminal:
         level = self._levels[-1]
         self._console.rule(f"{level.at + 1} of {len(level.items)}", style="dim")
         kinds = {self._state.of(row) for row in item.rows}
-        state = {"drop": "to drop", "trust": "to trust", "": "undecided"}[kinds.pop()] if len(kinds) == 1 else "in part"
+        state = _STATES[kinds.pop()] if len(kinds) == 1 else "in part"
         if item.about:
             name = f"Group {item.cluster.number}" if item.cluster else f"Found by {item.about['search']!r}"
             self._say(f"{name}: {self._audit.count(np.array(item.rows))}, {state}")
