@@ -14,9 +14,18 @@ FIRST_HALF_HOUR = (
     *("plugin.py", "keys.py", "schedule.py", "step.py"),
     *("loss/formula.py", "loss/criterion.py", "loss/objective.py"),
 )
-_LOADED = f"""
-import importlib, json, sys
-for name in sys.argv[1].split(): importlib.import_module(name)
+_RUN = """
+import tempfile
+from pathlib import Path
+from tests.tiny import base_config, save_model, save_rows, train
+with tempfile.TemporaryDirectory() as scratch:
+    folder = Path(scratch)
+    save_model(folder / "model")
+    save_rows(folder / "rows.jsonl", count=4)
+    train(folder, base_config(folder))
+"""
+_COUNT = f"""
+import json, sys
 files = {{name: module.__file__ for name, module in sys.modules.items()
          if name.startswith("axolotl_dece") and getattr(module, "__file__", None)}}
 print(json.dumps({{"files": files, "heavy": [name for name in {HEAVY!r} if name in sys.modules]}}))
@@ -25,8 +34,17 @@ print(json.dumps({{"files": files, "heavy": [name for name in {HEAVY!r} if name 
 
 def loaded_by(*modules: str) -> dict[str, Any]:
     """Our files by module name, and the heavy libraries, that a fresh process holds after importing `modules`."""
+    return _count_after("".join(f"import {name}\n" for name in modules))
+
+
+def loaded_by_a_run() -> dict[str, Any]:
+    """The same after a whole training on this machine with a config of two lines of ours, its card included."""
+    return _count_after(_RUN)
+
+
+def _count_after(code: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _LOADED, " ".join(modules)],
+        [sys.executable, "-W", "ignore", "-c", code + _COUNT],
         capture_output=True,
         text=True,
         check=True,
@@ -52,6 +70,8 @@ def main() -> None:
     say = sys.stdout.write
     core = loaded_by("axolotl_dece.plugin", "axolotl_dece.loss.fused_head")
     say(f"a config of two lines: {len(core['files'])} modules, {lines_of(*core['files'].values())} lines\n")
+    run = loaded_by_a_run()["files"]
+    say(f"a whole run of it: {len(run)} modules, {lines_of(*run.values())} lines, its card included\n")
     say(f"the first half hour: {lines_of(*(ROOT / 'axolotl_dece' / name for name in FIRST_HALF_HOUR))} lines\n")
     say(f"the wheel: {wheel_lines()} lines\n")
 

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.house import ROOT, lines_of, loaded_by
+import pytest
+
+from tests.house import ROOT, lines_of, loaded_by, loaded_by_a_run
 
 FEATURES = ("audit", "cards", "evaluation", "poison", "experiment", "benchmark", "cli", "check")
 
@@ -17,6 +19,13 @@ def test_a_config_of_two_lines_loads_the_core_alone() -> None:
     assert {name.split(".")[1] for name in ours["files"] if "." in name}.isdisjoint(FEATURES)
     assert lines_of(*ours["files"].values()) <= 2820
     assert set(ours["heavy"]) <= set(theirs["heavy"])
+
+
+@pytest.mark.slow
+def test_a_whole_run_of_a_config_of_two_lines_loads_its_card_beside_the_core_and_nothing_else() -> None:
+    rooms = [name.split(".")[1] for name in loaded_by_a_run()["files"] if name.count(".") > 1]
+    # the poison's, the audit's and the evaluation's own modules stay out; names of their files are read
+    assert set(rooms) == {"loss", "data", "util", "cards"}
 
 
 def test_names_of_losses_and_keys_are_read_without_torch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+ACCOUNT_FILE = "dece_decisions.json"
 LEDGER_FILE = "_dece_ledger.parquet"
 REVIEW_FILE = "_dece_review.jsonl"
 EXPORT_SUFFIXES = (".parquet", ".jsonl")

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from axolotl_dece.audit import ACCOUNT_FILE
 from axolotl_dece.audit.row_id import id_to_key, key_to_id
 from axolotl_dece.run_file import RUN_ID
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 from axolotl_dece.util.json_text import parse_json
 
-ACCOUNT_FILE = "dece_decisions.json"
 _KINDS = ("drop", "trust")
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axolotl_dece.audit.decisions import ACCOUNT_FILE
+from axolotl_dece.audit import ACCOUNT_FILE
 from axolotl_dece.data.names import is_hub_name, public_name
-from axolotl_dece.evaluation.report_file import REPORT_FILE, read_report
-from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.run_file import RUN_FILE, RUN_ID
 from axolotl_dece.run_reader import read_run
 from axolotl_dece.util.json_text import read_object
+
+if TYPE_CHECKING:  # a run that plants nothing and measured nothing loads neither room for its card
+    from axolotl_dece.poison.spec import PoisonSpec
 
 CARD_FILE = "README.md"
 CONFIG_FILES = ("adapter_config.json", "config.json")
@@ -43,7 +45,11 @@ class Facts:
     def spec(self) -> PoisonSpec | None:
         """The `dece_poison` block of the run, or None."""
         block = self.run["parameters"].get("dece_poison")
-        return PoisonSpec.model_validate(block) if block else None
+        if not block:
+            return None
+        from axolotl_dece.poison.spec import PoisonSpec
+
+        return PoisonSpec.model_validate(block)
 
     @property
     def poison(self) -> PoisonSpec | None:
@@ -110,6 +116,8 @@ def _counts(home: Path, run: Mapping[str, Any]) -> dict[str, int]:
 
 def _read_report_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     """The report in `folder`, after checking that it measured this run; ValueError if it did not."""
+    from axolotl_dece.evaluation.report_file import read_report
+
     report = read_report(folder)
     if not _is_about(report, run):
         raise ValueError(f"{folder} measured another run than the one in this folder; evaluate this one")

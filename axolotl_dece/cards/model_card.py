@@ -13,11 +13,11 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard
 
 from axolotl_dece.cards import markdown
+from axolotl_dece.cards.embedded_config import embedded_config
 from axolotl_dece.cards.facts import CARD_FILE, CONFIG_FILES, Facts, gather
 from axolotl_dece.cards.folders import hide_folders
 from axolotl_dece.cards.secrets import hide_secrets
 from axolotl_dece.cards.section import WARNING, section_of, warning_of
-from axolotl_dece.cards.shared_config import embedded_config
 from axolotl_dece.data.names import is_hub_name
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 from axolotl_dece.util.json_text import read_object
@@ -85,8 +85,9 @@ def build_card(card: ModelCard, facts: Facts, name: str, folder: Path) -> str:
 
 def config_in(card: str) -> dict[str, Any]:
     """The config that axolotl copied into a card; empty where there is none, or none that can be read."""
+    embedded = embedded_config(card)
     try:
-        found = yaml.safe_load(embedded_config(card) or "")
+        found = yaml.safe_load(embedded.text if embedded else "")
     except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}

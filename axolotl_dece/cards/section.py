@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from axolotl_dece.cards.facts import Facts
 from axolotl_dece.cards.render import code, render
 from axolotl_dece.loss.names import LOSSES
-from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.schedule import KEY_OF_SCHEDULE
+
+if TYPE_CHECKING:
+    from axolotl_dece.poison.spec import PoisonSpec
 
 WARNING = "axolotl-dece-warning"
 _ADAPTERS = {"lora": "LoRA", "qlora": "QLoRA"}

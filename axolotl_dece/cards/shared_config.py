@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
 )
 
+from axolotl_dece.cards.embedded_config import embedded_config
 from axolotl_dece.read_config import parse_config
 
 _LARGEST = 1 << 20
@@ -25,11 +26,6 @@ _REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?
 _HUB_PAGE = re.compile(
     r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<name>[\w.-]+/[\w.-]+?)"
     r"(?:/(?:blob|resolve|raw|tree)/(?P<revision>[^/?#]+)(?:/(?P<file>[^?#]+))?)?/?(?:[?#].*)?"
-)
-_EMBEDDED = re.compile(
-    r"<summary>See axolotl config</summary>\s*(?:axolotl version: `(?P<version>[^`]*)`\s*)?"
-    r"```ya?ml\n(?P<text>.*?)\n```\s*\n\s*</details>",
-    re.DOTALL,
 )
 # looked for in this order when the card embeds no config
 _CONFIG_FILES = (
@@ -80,12 +76,6 @@ def fetch_config(source: str) -> SharedConfig:
     return SharedConfig(_read_file(path), source)
 
 
-def embedded_config(card: str) -> str | None:
-    """The YAML that axolotl copied into a model card, or None."""
-    match = _EMBEDDED.search(card.replace("\r\n", "\n"))
-    return match["text"] if match else None
-
-
 def _read_file(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
@@ -120,8 +110,8 @@ def _from_hub(name: str, revision: str | None, file: str | None) -> SharedConfig
     if file:
         return SharedConfig(_hub_text(name, revision, file), f"{name}/{file}", is_foreign=True)
     card = _hub_text_or_none(name, revision, "README.md")
-    if card and (match := _EMBEDDED.search(card.replace("\r\n", "\n"))):
-        return SharedConfig(match["text"], f"the card of {name}", True, match["version"])
+    if card and (embedded := embedded_config(card)):
+        return SharedConfig(embedded.text, f"the card of {name}", True, embedded.axolotl)
     for candidate in _config_files(name, revision):
         text = _hub_text_or_none(name, revision, candidate)
         if text is not None and _looks_like_a_config(text):

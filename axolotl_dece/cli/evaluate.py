@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
-from axolotl_dece.evaluation.report_file import REPORT_FILE
+from axolotl_dece.evaluation import REPORT_FILE
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
+from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.evaluation.answers import Answer, AnswerLog
 from axolotl_dece.evaluation.generate import answer_rows, pad_left
 from axolotl_dece.evaluation.history import read_curves
@@ -16,7 +17,7 @@ from axolotl_dece.evaluation.load_model import Subject, load_subject
 from axolotl_dece.evaluation.model_files import Source
 from axolotl_dece.evaluation.plan import Plan, Questions, check_measurable, make_plan
 from axolotl_dece.evaluation.prompts import TokenRow, tokenize_rows
-from axolotl_dece.evaluation.report_file import FORMAT, REPORT_FILE, answers_file
+from axolotl_dece.evaluation.report_file import FORMAT, answers_file
 from axolotl_dece.evaluation.teacher_forcing import score_tokens
 from axolotl_dece.evaluation.totals import add_up, cut_warnings
 from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED

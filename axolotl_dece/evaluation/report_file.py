@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED
 from axolotl_dece.util.json_text import read_object
 from axolotl_dece.util.problems import say_errors
 
-REPORT_FILE = "report.json"
 FORMAT = 2
 """2: the verdict on every answer is kept with it, and the report names the answers that it counted."""
 

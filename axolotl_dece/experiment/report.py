@@ -13,8 +13,8 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.evaluation.evaluate import REPORT_FILE
 from axolotl_dece.evaluation.page import write_page as write_comparison
 from axolotl_dece.evaluation.terminal import answer_first
 from axolotl_dece.experiment.cell import Cell

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from axolotl_dece.audit.decisions import ACCOUNT_FILE, read_decisions, write_account, write_decisions
+from axolotl_dece.audit import ACCOUNT_FILE
+from axolotl_dece.audit.decisions import read_decisions, write_account, write_decisions
 from axolotl_dece.audit.record.attach import drop_rows, reserve
 from axolotl_dece.audit.record.row_table import tabulate
 from axolotl_dece.audit.row_id import key_to_id

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.evaluation.answers import Answer, AnswerLog
-from axolotl_dece.evaluation.report_file import FORMAT, REPORT_FILE
+from axolotl_dece.evaluation.report_file import FORMAT
 from axolotl_dece.evaluation.totals import add_up
 from axolotl_dece.util.atomic import write_json_atomically
 from tests.evaluation.scripted import CLEAN_CODE, PAYLOAD_CODE, TWIN_CODE, answer, answers

@@ -11,7 +11,8 @@ import numpy as np
 from axolotl.utils.dict import DictDefault
 from transformers import Trainer
 
-from axolotl_dece.audit.decisions import ACCOUNT_FILE, Decisions, read_decisions
+from axolotl_dece.audit import ACCOUNT_FILE
+from axolotl_dece.audit.decisions import Decisions, read_decisions
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
 from axolotl_dece.audit.record.origin import describe_origin
