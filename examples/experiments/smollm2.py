@@ -43,11 +43,17 @@ def base(folder: Path) -> None:
     if folder.exists():
         raise click.ClickException(f"{folder} is there already; remove it or name another folder")
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    # transformers 5.20 keeps the weights packed where it can, unless it is told; earlier ones always unpack them
+    packed = hasattr(transformers, "GgufConfig")
+    unpack = {"quantization_config": transformers.GgufConfig(dequantize=True)} if packed else {}
     with tempfile.TemporaryDirectory() as scratch:
         source, licence = _fetch_weights(Path(scratch))
-        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, dtype=torch.float32, **unpack
+        )
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     for name, (token, number) in SPECIAL.items():
         if tokenizer.convert_tokens_to_ids(token) != number:
