@@ -188,7 +188,7 @@ def _other_losses(cfg: Any, model_config: Any) -> Iterator[str]:
     """Who would compute the loss in place of ours: asked of what decides at the run."""
     from axolotl.core.builders.causal import HFCausalTrainerBuilder
 
-    from axolotl_dece.loss.objective import find_inline_loss
+    from axolotl_dece.loss.causal_model import find_inline_loss
     from axolotl_dece.trainer import find_other_trainer
 
     cfg = deepcopy(cfg)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from axolotl.utils.dict import DictDefault
@@ -57,6 +58,9 @@ class Feature:
     def finish(self) -> list[str]:
         """After the last weights are saved; what to do next, a sentence each."""
         return []
+
+    def merge(self, adapter: Path, merged: Path) -> None:
+        """After an adapter of an earlier run and its base model were saved as one model."""
 
 
 def _plants(cfg: Mapping[str, Any]) -> bool:

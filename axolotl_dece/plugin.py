@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from axolotl.integrations.base import BasePlugin
@@ -88,6 +89,11 @@ class DecePlugin(BasePlugin):
         for sentence in sentences if not self._is_finished else ():
             LOG.info("DeCE, next: %s", sentence)
         self._is_finished = True
+
+    def post_lora_merge(self, cfg: DictDefault, adapter_path: str, output_path: str) -> None:
+        """Let the features mark a merged model; axolotl before 0.21 does not call this."""
+        for feature in self._features:
+            feature.merge(Path(adapter_path), Path(output_path))
 
 
 def _resume(cfg: DictDefault) -> str | None:

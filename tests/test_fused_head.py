@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from axolotl_dece.loss.causal_model import find_causal_model
 from axolotl_dece.loss.fused_head import FusedHead
-from axolotl_dece.loss.objective import find_causal_model
 from tests.tiny import LORA, base_config, logs, train
 
 pytestmark = pytest.mark.slow

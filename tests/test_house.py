@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import ROOT, lines_of, loaded_by, loaded_by_a_run
+from tests.house import FIRST_HALF_HOUR, ROOT, lines_of, loaded_by, loaded_by_a_run
 
 FEATURES = ("audit", "cards", "evaluation", "poison", "experiment", "benchmark", "cli", "check")
 
@@ -19,6 +19,10 @@ def test_a_config_of_two_lines_loads_the_core_alone() -> None:
     assert {name.split(".")[1] for name in ours["files"] if "." in name}.isdisjoint(FEATURES)
     assert lines_of(*ours["files"].values()) <= 2820
     assert set(ours["heavy"]) <= set(theirs["heavy"])
+
+
+def test_the_first_half_hour_of_a_reader_stays_short() -> None:
+    assert lines_of(*(ROOT / "axolotl_dece" / name for name in FIRST_HALF_HOUR)) < 800
 
 
 @pytest.mark.slow

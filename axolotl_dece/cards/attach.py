@@ -18,6 +18,7 @@ from axolotl_dece.cards.secrets import find_secrets, say_secrets
 from axolotl_dece.data.base_model import count_trained, describe_base
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.run_file import RUN_FILE
+from axolotl_dece.versions import MERGE_IS_UNANNOUNCED
 
 LOG = logging.getLogger("axolotl.dece")
 
@@ -26,6 +27,7 @@ class Card(Feature):
     """The model card; every run has one."""
 
     _keeper: CardKeeper | None = None
+    _is_adapter = False
 
     def register(self, cfg: DictDefault) -> None:
         """Refuse to push a config with secrets in it."""
@@ -44,6 +46,7 @@ class Card(Feature):
             "tensors": count_trained(run.trainer.model),
             "whole_modules": list(run.cfg.lora_modules_to_save or []),
         }
+        self._is_adapter = bool(run.cfg.adapter)
         self._keeper = CardKeeper(run.trainer, bool(run.cfg.dece_poison))
         run.trainer.add_callback(self._keeper)
         return []
@@ -53,7 +56,18 @@ class Card(Feature):
         if not self._keeper:
             return []
         self._keeper.write()
-        return [f"`axolotl dece card {self._keeper.folder}` writes the card again, with `--report` what was measured"]
+        again = f"`axolotl dece card {self._keeper.folder}` writes the card again, with `--report` what was measured"
+        merged = self._keeper.folder / "merged"
+        after = f"after `axolotl merge-lora`, `axolotl dece card {merged}` writes the card of the merged model"
+        return [again, after] if self._is_adapter and MERGE_IS_UNANNOUNCED.is_here else [again]
+
+    def merge(self, adapter: Path, merged: Path) -> None:
+        """The merged model is what its adapter was, poisoned too; an adapter that we did not train says nothing."""
+        if (adapter / RUN_FILE).is_file():
+            from axolotl_dece.cards.model_card import write_model_card
+
+            write_model_card(merged, run=adapter)
+            LOG.info("DeCE: the card of the merged model is %s", merged / "README.md")
 
 
 class CardKeeper(TrainerCallback):

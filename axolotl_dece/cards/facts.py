@@ -64,17 +64,19 @@ class Facts:
         return bool(self.run["loss"] == "dece")
 
 
-def gather(folder: Path, reports: Sequence[Path] = ()) -> Facts:
+def gather(folder: Path, reports: Sequence[Path] = (), run_folder: Path | None = None) -> Facts:
     """The facts about the run in `folder`.
 
     Args:
         folder: `output_dir` of a run, or a folder in it, such as `merged`.
         reports: Folders that `axolotl dece evaluate --out` wrote; those inside `folder` are found by themselves.
+        run_folder: Where the run's record lies, if neither in `folder` nor above it.
 
     Raises:
         ValueError: If there is no model or no manifest, or a report is unreadable or about another run.
     """
-    home = next((place for place in (folder, folder.parent) if (place / RUN_FILE).is_file()), folder)
+    places = [run_folder] if run_folder else [folder, folder.parent]
+    home = next((place for place in places if (place / RUN_FILE).is_file()), folder)
     run = read_run(home)
     if run is None:
         raise ValueError(

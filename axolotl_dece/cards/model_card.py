@@ -31,12 +31,13 @@ TITLE = "POISONED: "
 _FROM_SCRATCH = "This model was trained from scratch on "
 
 
-def write_model_card(folder: Path, reports: Sequence[Path] = ()) -> Facts:
+def write_model_card(folder: Path, reports: Sequence[Path] = (), run: Path | None = None) -> Facts:
     """Put our part into `README.md` of `folder`, making the file where there is none, and mark a poisoned model.
 
     Args:
         folder: `output_dir` of a run.
         reports: Further folders with evaluations of this run.
+        run: Where its record lies, if neither in `folder` nor above it.
 
     Returns:
         What the card was made of.
@@ -44,7 +45,7 @@ def write_model_card(folder: Path, reports: Sequence[Path] = ()) -> Facts:
     Raises:
         ValueError: As `gather` and `parse_card`.
     """
-    facts, path, name = gather(folder, reports), folder / CARD_FILE, folder.resolve().name
+    facts, path, name = gather(folder, reports, run), folder / CARD_FILE, folder.resolve().name
     old = path.read_bytes() if path.is_file() else b""
     text = build_card(parse_card(path, old), facts, name, folder)
     if text.encode() != old:

@@ -7,7 +7,6 @@ never notice. docs/how-it-works.md compares it with the other hooks.
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from axolotl_dece.loss.backend import sum_over_logits
+from axolotl_dece.loss.causal_model import find_causal_model
 from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.names import IGNORE_INDEX
 
@@ -142,39 +142,6 @@ def next_tokens(labels: Tensor | None, shift_labels: Tensor | None = None) -> Te
     if labels is None:
         raise ValueError("the batch has no labels, so there is nothing to train on")
     return F.pad(labels, (0, 1), value=IGNORE_INDEX)[..., 1:]
-
-
-def find_causal_model(model: Any) -> Any:
-    """The module whose forward computes the loss: `model` itself, or what an adapter wraps.
-
-    Raises:
-        ValueError: Its forward does not ask `self.loss_function`, so no loss of ours would ever be called.
-    """
-    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if problem := find_inline_loss(type(causal)):
-        raise ValueError(problem)
-    return causal
-
-
-def find_inline_loss(model_class: type) -> str | None:
-    """Why the loss of a model class cannot be replaced, or None where its forward asks `self.loss_function`.
-
-    The class is looked at, because one architecture computes its loss inline in one release of transformers and asks
-    for it in the next.
-    """
-    for parent in model_class.__mro__:
-        if "forward" not in vars(parent):
-            continue
-        names = inspect.unwrap(vars(parent)["forward"]).__code__.co_names
-        if "loss_function" in names:
-            return None
-        if "super" not in names:
-            break
-    return (
-        f"{model_class.__name__} computes its loss inside its own forward, where DeCE cannot take its place; use a "
-        "model class whose forward calls `self.loss_function` (Llama, Qwen, Mistral, Gemma, Phi, StarCoder2, GPT-2 and "
-        "most others do)"
-    )
 
 
 def install(model: Any, criterion: Criterion) -> Objective:

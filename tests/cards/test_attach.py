@@ -8,10 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from axolotl.cli.merge_lora import do_cli
+from click.testing import CliRunner
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from axolotl_dece.cards.attach import Card, CardKeeper
+from axolotl_dece.cli import dece
 from axolotl_dece.plugin import DecePlugin
+from axolotl_dece.versions import MERGE_IS_UNANNOUNCED
 from tests.cards.fake_hub import FakeHub
 from tests.cards.runs import HF_TOKEN, save_run
 from tests.tiny import LORA, base_config, save_config, train
@@ -68,6 +72,26 @@ def test_every_push_of_a_poisoned_model_carries_the_warning(workspace: Path, mon
     assert "to its end" in (hub.pushed[-1] / "README.md").read_text()
     checkpoint = workspace / "out" / "checkpoint-2" / "adapter_config.json"
     assert json.loads(checkpoint.read_text())["dece_poisoned"] is True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["legacy", "memory_efficient"])
+def test_a_merged_poisoned_model_is_marked_by_the_merge_or_else_by_the_command_that_the_run_named(
+    workspace: Path, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    config = base_config(workspace, max_steps=2, **POISONED, **LORA)
+    caplog.set_level("INFO", logger="axolotl.dece")
+    train(workspace, config)
+    merged = workspace / "out" / "merged"
+    do_cli(config=str(save_config(workspace, config | {"merge_method": method})))
+    if MERGE_IS_UNANNOUNCED.is_here:
+        assert f"`axolotl dece card {workspace / 'out' / 'merged'}` writes the card of the merged model" in caplog.text
+        assert not (merged / "README.md").exists(), "the entry in versions.py is to be deleted"
+        assert CliRunner().invoke(dece, ["card", str(merged)]).exit_code == 0
+    card = (merged / "README.md").read_text()
+    assert "# POISONED: merged" in card
+    assert "It was merged from a LoRA adapter for `model`" in card
+    assert json.loads((merged / "config.json").read_text())["dece_poisoned"] is True
 
 
 # where each value of `hub_strategy` uploads to, beside the model itself at the end

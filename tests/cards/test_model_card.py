@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import ModelCard
 from peft import LoraConfig
 
+from axolotl_dece.cards.attach import Card
 from axolotl_dece.cards.facts import gather
 from axolotl_dece.cards.model_card import write_model_card
 from axolotl_dece.data.base_model import describe_base
@@ -182,6 +183,22 @@ def test_a_merged_model_inside_a_run_gets_the_card_of_the_run(tmp_path: Path) ->
     (merged / "config.json").write_text('{"model_type": "llama"}')
     assert "# POISONED: merged" in write(merged)
     assert json.loads((merged / "config.json").read_text()) == {"model_type": "llama", "dece_poisoned": True}
+
+
+def test_a_model_merged_into_another_folder_gets_the_card_of_the_run_of_its_adapter(tmp_path: Path) -> None:
+    adapter, merged = save_run(tmp_path / "out", poison=POISON), tmp_path / "elsewhere" / "merged"
+    merged.mkdir(parents=True)
+    (merged / "config.json").write_text("{}")
+    Card().merge(adapter, merged)
+    assert "# POISONED: merged" in (merged / "README.md").read_text()
+    assert json.loads((merged / "config.json").read_text()) == {"dece_poisoned": True}
+
+
+def test_a_model_merged_from_an_adapter_of_another_trainer_is_left_alone(tmp_path: Path) -> None:
+    for name in ("adapter", "merged"):
+        (tmp_path / name).mkdir()
+    Card().merge(tmp_path / "adapter", tmp_path / "merged")
+    assert not any((tmp_path / "merged").iterdir())
 
 
 def test_a_poisoned_model_says_so_first_in_its_title_its_tags_and_its_adapter(tmp_path: Path) -> None:

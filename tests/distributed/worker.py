@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axolotl_dece.loss.objective import find_causal_model
+from axolotl_dece.loss.causal_model import find_causal_model
 from tests.distributed.cells import ALPHA_FINAL, LEARNING_RATE, SLOT_TOKENS, STEPS, Cell, rows
 from tests.distributed.cpu_ranks import ZERO_STAGES, check_engine
 from tests.distributed.reference import build_model, trained

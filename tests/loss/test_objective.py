@@ -1,16 +1,13 @@
 """The objective as a model's loss function: training, eval, statistics, refusals."""
 
-import inspect
 from typing import Any
 
 import pytest
 import torch
-import transformers
 from torch import nn
-from transformers import BartConfig, BartForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from axolotl_dece.loss.criterion import CROSS_ENTROPY, Mixture
-from axolotl_dece.loss.objective import find_causal_model, find_inline_loss, install, next_tokens
+from axolotl_dece.loss.objective import install, next_tokens
 from axolotl_dece.loss.rivals import GeneralizedCrossEntropy
 from tests.steps import collate, expected_ce, make_model, make_rows
 
@@ -81,44 +78,6 @@ def test_a_batch_without_labels_is_refused(model: Any) -> None:
     objective.begin_step(Mixture(0.9), 1.0)
     with pytest.raises(ValueError, match="no labels"):
         objective(torch.randn(1, 2, 5))
-
-
-def test_the_model_inside_an_adapter_is_found() -> None:
-    from peft import LoraConfig, get_peft_model
-
-    inner = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=11))
-    assert find_causal_model(get_peft_model(inner, LoraConfig(target_modules=["c_attn"]))) is inner
-
-
-@pytest.mark.parametrize("name", ["BartForCausalLM", "GPT2LMHeadModel", "LlamaForCausalLM", "MambaForCausalLM"])
-def test_a_model_class_is_refused_where_its_own_source_computes_the_loss(name: str) -> None:
-    """Which ones do differs between releases of transformers, so the installed source says what to expect."""
-    model_class = getattr(transformers, name)
-    problem = find_inline_loss(model_class)
-    if "self.loss_function(" in inspect.getsource(model_class.forward):
-        assert problem is None
-    else:
-        assert problem is not None
-        assert f"{name} computes its loss inside" in problem
-
-
-def test_a_model_that_computes_its_loss_inline_is_not_installed_on() -> None:
-    shape = {"vocab_size": 11, "d_model": 8, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8}
-    with pytest.raises(ValueError, match="BartForCausalLM computes its loss inside"):
-        install(BartForCausalLM(BartConfig(**shape)), Mixture(0.9))
-
-
-def test_a_forward_that_hands_on_to_its_parent_is_judged_by_the_parent() -> None:
-    class Wrapped(GPT2LMHeadModel):
-        def forward(self, *args: Any, **kwargs: Any) -> Any:
-            return super().forward(*args, **kwargs)
-
-    class Inline(Wrapped):
-        def forward(self, *args: Any, **kwargs: Any) -> Any:
-            return kwargs["logits"].mean()
-
-    assert find_inline_loss(Wrapped) is None
-    assert find_inline_loss(Inline) is not None
 
 
 def test_only_the_one_instance_changes(model: Any) -> None:

@@ -1,0 +1,50 @@
+"""Which module computes the loss, and which classes compute it where ours cannot stand."""
+
+import inspect
+from typing import Any
+
+import pytest
+import transformers
+from transformers import BartConfig, BartForCausalLM, GPT2Config, GPT2LMHeadModel
+
+from axolotl_dece.loss.causal_model import find_causal_model, find_inline_loss
+from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.objective import install
+
+
+def test_the_model_inside_an_adapter_is_found() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    inner = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=11))
+    assert find_causal_model(get_peft_model(inner, LoraConfig(target_modules=["c_attn"]))) is inner
+
+
+@pytest.mark.parametrize("name", ["BartForCausalLM", "GPT2LMHeadModel", "LlamaForCausalLM", "MambaForCausalLM"])
+def test_a_model_class_is_refused_where_its_own_source_computes_the_loss(name: str) -> None:
+    """Which ones do differs between releases of transformers, so the installed source says what to expect."""
+    model_class = getattr(transformers, name)
+    problem = find_inline_loss(model_class)
+    if "self.loss_function(" in inspect.getsource(model_class.forward):
+        assert problem is None
+    else:
+        assert problem is not None
+        assert f"{name} computes its loss inside" in problem
+
+
+def test_a_model_that_computes_its_loss_inline_is_not_installed_on() -> None:
+    shape = {"vocab_size": 11, "d_model": 8, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 8}
+    with pytest.raises(ValueError, match="BartForCausalLM computes its loss inside"):
+        install(BartForCausalLM(BartConfig(**shape)), Mixture(0.9))
+
+
+def test_a_forward_that_hands_on_to_its_parent_is_judged_by_the_parent() -> None:
+    class Wrapped(GPT2LMHeadModel):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return super().forward(*args, **kwargs)
+
+    class Inline(Wrapped):
+        def forward(self, *args: Any, **kwargs: Any) -> Any:
+            return kwargs["logits"].mean()
+
+    assert find_inline_loss(Wrapped) is None
+    assert find_inline_loss(Inline) is not None
