@@ -32,3 +32,8 @@ def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two records are of one run: by their ids, else, as written before 0.1.0, by what was trained how."""
     keys = (RUN_ID,) if RUN_ID in one and RUN_ID in other else _SAME
     return all(one.get(key) == other.get(key) for key in keys)
+
+
+def is_made_by(run: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
+    """Whether something that carries the id of its run may be of `run`; what was written before ids had none may."""
+    return bool(made.get(RUN_ID, run.get(RUN_ID)) == run.get(RUN_ID))

@@ -21,7 +21,7 @@ _FOLDED = "⋯"
 
 def safe_lines(text: str) -> str:
     """`text` as a terminal may show it, its lines and tabs kept; sign by sign, so that parts of it stay parts."""
-    return "\n".join(printable(line.replace("\t", "    ")) for line in text.split("\n"))
+    return printable(text.replace("\t", "    "), keep="\n")
 
 
 def row_text(row: Mapping[str, Any], groups: Sequence[Cluster], template: Container[str]) -> Text:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from axolotl_dece.audit import ACCOUNT_FILE
 from axolotl_dece.data.names import is_hub_name, public_name
 from axolotl_dece.evaluation import REPORT_FILE
-from axolotl_dece.run_file import RUN_FILE, RUN_ID
-from axolotl_dece.run_reader import read_run
+from axolotl_dece.run_file import RUN_FILE
+from axolotl_dece.run_reader import is_made_by, read_run
 from axolotl_dece.util.json_text import read_object
 
 if TYPE_CHECKING:  # a run that plants nothing and measured nothing loads neither room for its card
@@ -112,7 +112,7 @@ def _counts(home: Path, run: Mapping[str, Any]) -> dict[str, int]:
     if not decided or not path.is_file():
         return {}
     account = read_object(path, "delete it and train again")
-    is_ours = account.get("sha256") == decided and account.get(RUN_ID, run.get(RUN_ID)) == run.get(RUN_ID)
+    is_ours = account.get("sha256") == decided and is_made_by(run, account)
     return dict(account.get("rows") or {}) if is_ours else {}
 
 

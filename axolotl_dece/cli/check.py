@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
     from axolotl_dece.check import Finding
@@ -40,7 +41,7 @@ def check(config: str, as_json: bool) -> None:
 
         raw, findings = inspect_shared(found)
     except ValueError as error:
-        raise click.ClickException(_printable(str(error))) from error
+        raise click.ClickException(printable(str(error), keep="\n")) from error
     verdict = _verdict(config, findings)
     if as_json:
         texts = {key: [one.text for one in findings if one.level == level] for level, (_, key) in _LEVELS.items()}
@@ -96,9 +97,4 @@ def _summary(raw: dict[str, Any], origin: str) -> Any:
 def _escaped(value: Any) -> str:
     from rich.markup import escape
 
-    return escape(_printable(str(value)))
-
-
-def _printable(text: str) -> str:
-    """Without escape sequences: what is printed may be somebody else's text, and a terminal obeys them."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return escape(printable(str(value), keep="\n"))

@@ -97,7 +97,7 @@ def _show(console: Console, result: Export, source: Path, test_source: Path | No
         console.print(_example(planted), soft_wrap=True)
     console.print(_counts(result))
     for path, holds in result.files.items():
-        console.print(_visible(f"{path}: {holds}"), soft_wrap=True, markup=False, highlight=False)
+        console.print(printable(f"{path}: {holds}"), soft_wrap=True, markup=False, highlight=False)
     survey, there = result.train.survey, "poisoned_payload_in_clean_row"
     if there in survey.first:
         console.print(
@@ -107,7 +107,7 @@ def _show(console: Console, result: Export, source: Path, test_source: Path | No
         )
     if test_source is None:
         console.print(
-            f"The test rows are those of {_visible(str(source))}, which the training file holds too; for an honest "
+            f"The test rows are those of {printable(str(source))}, which the training file holds too; for an honest "
             "attack success rate give held-out rows with --test-source.",
             style="yellow",
             markup=False,
@@ -168,12 +168,7 @@ def _short(text: str) -> str:
     left_out = len(text) - 2 * _SHOWN
     if left_out > 0:
         text = f"{text[:_SHOWN]} [... {left_out:,} characters ...] {text[-_SHOWN:]}"
-    return _visible(text)
-
-
-def _visible(text: str) -> str:
-    """A text with everything but line ends and tabs written out that a terminal would obey."""
-    return re.sub(r"[^\n\t]+", lambda found: printable(found.group()), text)
+    return printable(text, keep="\n\t")
 
 
 def _said(message: str) -> str:
@@ -186,4 +181,5 @@ def _said(message: str) -> str:
         # a switch has no value
         return f"`{name} {value}`" if value and value != "true" else f"`{name}`"
 
-    return _visible(re.sub(r"`dece_poison\.(?P<key>\w+)(?:: (?P<value>[^`]*))?`", option, message))
+    said = re.sub(r"`dece_poison\.(?P<key>\w+)(?:: (?P<value>[^`]*))?`", option, message)
+    return printable(said, keep="\n\t")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from axolotl_dece.data.names import is_hub_name, public_name
+from axolotl_dece.util.json_text import read_object
 
 _FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\r?\n---\s", re.DOTALL)
 
@@ -40,7 +40,7 @@ def _hub_origin(folder: Path, card: Mapping[str, Any]) -> str | None:
     """Where a model in a local folder is from, as far as the cache of the hub, its config or its card say it."""
     cached = [part.split("--", 1)[1].replace("--", "/") for part in folder.parts if part.startswith("models--")]
     config = folder / "config.json"
-    saved = json.loads(config.read_text(encoding="utf-8")).get("_name_or_path") if config.is_file() else None
+    saved = read_object(config, "download the model again").get("_name_or_path") if config.is_file() else None
     above = card.get("base_model")
     candidates = [*cached, saved, *(above if isinstance(above, list) else [above])]
     return next((name for name in candidates if is_hub_name(name) and "/" in name), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from axolotl_dece.experiment.task import Material
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.digest import digest
+from axolotl_dece.util.json_text import read_object
 
 RESULT_FILE = "result.json"
 FORMAT = 3
@@ -74,7 +74,7 @@ class Cell:
         path = self.folder(out) / RESULT_FILE
         if not path.is_file():
             return None
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result = read_object(path, "delete its folder, and the run is done again")
         return result if result.get("digest") == self.digest else None
 
     def spec(self, base_type: str | dict[str, str]) -> PoisonSpec:

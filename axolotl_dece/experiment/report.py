@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,9 +12,9 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.evaluation.compare import Evaluated
 from axolotl_dece.evaluation.page import write_page as write_comparison
+from axolotl_dece.evaluation.report_file import read_report
 from axolotl_dece.evaluation.terminal import answer_first
 from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.heading import heading
@@ -78,8 +77,7 @@ def write_report(name: str, command: str, results: Sequence[Result], out: Path) 
 def _evaluated(result: Result, out: Path) -> Evaluated:
     cell = Cell(**result["cell"])
     folder = cell.folder(out) / "report"
-    report: dict[str, Any] = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
-    return Evaluated(f"{cell.arm}, {cell.attack} {cell.rate:g}, seed {cell.seed}", folder, report)
+    return Evaluated(f"{cell.arm}, {cell.attack} {cell.rate:g}, seed {cell.seed}", folder, read_report(folder))
 
 
 def _table(results: Sequence[Result], caption: str) -> Table:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from axolotl_dece.util.json_text import read_object
 
 ADAPTERS = ("lora", "qlora", "full")
 # GiB per billion parameters: weights, and for `full` gradients and Adam's moments; computed, not measured
 _GIB = {"lora": 2.0, "qlora": 0.6, "full": 16.0}
 # of the memory; activations and logits take the rest
 _WEIGHTS = 0.6
+_AGAIN = "download the model again"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,11 @@ class Model:
 
 
 def read_model(name: str) -> Model:
-    """What is known of a model; nothing of one that is not in a folder here."""
+    """What is known of a model; nothing of one that is not in a folder here.
+
+    Raises:
+        ValueError: A file of the folder was cut short; names it.
+    """
     folder = Path(name)
     if not folder.is_dir():
         return Model()
@@ -63,15 +70,17 @@ def choose_adapter(model: Model, memory: float) -> str:
 
 
 def _count(folder: Path) -> int | None:
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     total = 0
     for file in folder.glob("*.safetensors"):
-        with safe_open(file, framework="np") as tensors:
-            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+        try:
+            with safe_open(file, framework="np") as tensors:
+                total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{file} cannot be read ({error}); {_AGAIN}") from error
     return total or None
 
 
-def _json(path: Path) -> dict[str, object]:
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found if isinstance(found, dict) else {}
+def _json(path: Path) -> dict[str, Any]:
+    return read_object(path, _AGAIN) if path.is_file() else {}

@@ -8,9 +8,14 @@ import unicodedata
 _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
-def printable(text: str) -> str:
-    """`text` with what a terminal would obey instead of show written out: `\\x1b[31m` stays these seven signs."""
-    return "".join(_shown(letter) for letter in text)
+def printable(text: str, keep: str = "") -> str:
+    """`text` with what a terminal would obey instead of show written out: `\\x1b[31m` stays these seven signs.
+
+    Args:
+        text: Anything.
+        keep: Signs to leave as they are, such as line ends.
+    """
+    return "".join(letter if letter in keep else _shown(letter) for letter in text)
 
 
 def _shown(letter: str) -> str:

@@ -143,3 +143,14 @@ def test_parameters_are_counted_in_the_files(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "model")
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert read_model(str(folder)) == Model(sum(one.numel() for one in model.parameters()), 256, True)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "model.safetensors"])
+def test_a_file_of_the_model_that_was_cut_short_is_named_with_the_remedy(workspace: Path, name: str) -> None:
+    file = workspace / "model" / name
+    file.write_bytes(file.read_bytes()[:20])
+    done = init(*MODEL, "--data", "rows.jsonl", "--memory", 24)
+    assert done.exit_code == 1
+    assert name in done.stderr
+    assert "download the model again" in " ".join(done.stderr.split())
+    assert not Path("dece.yaml").exists()

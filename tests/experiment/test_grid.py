@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def test_a_result_counts_only_for_the_run_it_was_made_of(tmp_path: Path) -> None
     write_json_atomically(cell.folder(tmp_path) / "result.json", made_up(cell))
     assert cell.read_result(tmp_path) == made_up(cell)
     assert changed.read_result(tmp_path) is None
+
+
+def test_a_result_that_was_cut_short_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = first(tmp_path).folder(tmp_path) / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"digest": ')
+    with pytest.raises(ValueError, match=r"result\.json is not valid JSON .*; delete its folder, and the run is done"):
+        first(tmp_path).read_result(tmp_path)
+    shutil.rmtree(path.parent)
+    assert first(tmp_path).read_result(tmp_path) is None, "which is what the run is done again for"
 
 
 def test_rows_of_another_content_change_the_digest(tmp_path: Path) -> None:

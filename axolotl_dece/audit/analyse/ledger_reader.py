@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_table
 from axolotl_dece.audit.row_id import key_to_id
-from axolotl_dece.run_file import RUN_ID
-from axolotl_dece.run_reader import read_run
+from axolotl_dece.run_reader import is_made_by, read_run
 
 PERSISTENT_VISITS = 2
 _TOKENS_AT_A_TIME = 1_000_000
@@ -120,7 +119,7 @@ def _check_run(folder: Path, facts: dict[str, Any]) -> None:
     run = read_run(folder)
     if run is None:
         return
-    if run["config_digest"] != facts["config_digest"] or run.get(RUN_ID) != facts.get(RUN_ID, run.get(RUN_ID)):
+    if run["config_digest"] != facts["config_digest"] or not is_made_by(run, facts):
         why = "was made by another run"
     elif run.get("status") == "running" or run.get("step") != facts.get("steps", run.get("step")):
         why = f"is older than the run in this folder, which stopped at step {run.get('step')} before it had a ledger"
