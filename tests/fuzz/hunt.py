@@ -6,6 +6,7 @@ ValueError; any other error, and an answer that takes longer than `BOUND`, is a 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -80,7 +81,16 @@ def _bounded() -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+def _hush() -> None:
+    """What axolotl and datasets say of every input would bury a fault."""
+    from datasets import disable_progress_bars
+
+    logging.disable(logging.CRITICAL)
+    disable_progress_bars()
+
+
 if __name__ == "__main__":
+    _hush()
     found = hunt(float(os.environ.get("DECE_FUZZ_SECONDS", "3600")), sys.argv[1:] or None)
     for fault in found:
         print(*fault)  # noqa: T201
