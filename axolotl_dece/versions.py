@@ -37,7 +37,7 @@ MEAN_PER_MICRO_BATCH = Difference(
     "split; later versions divide by the target tokens of the step",
 )
 FSDP2_LORA_STARTS_OVER = Difference(
-    "<0.21", "a LoRA run resumed under FSDP2 goes on from a fresh adapter without a word, with and without this plugin"
+    "<0.20", "a LoRA run resumed under FSDP2 goes on from a fresh adapter without a word, with and without this plugin"
 )
 MERGE_IS_UNANNOUNCED = Difference(
     "<0.21", "`axolotl merge-lora` tells no plugin that it has merged; the card of a merged model is a command"
