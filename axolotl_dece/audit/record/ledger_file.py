@@ -76,6 +76,8 @@ def read_part(path: Path) -> tuple[Ledger, dict[str, Any]]:
     starts = np.concatenate([[0], np.cumsum(_lengths(table, "held"))]).astype(np.int64)
     rows = {name: table.column(name).to_numpy() for name in _ROW_ARRAYS}
     tokens = {name: flat(table, name) for name in _TOKEN_ARRAYS}
+    for name, values in tokens.items():
+        refuse_misfit(path, name, len(values), int(starts[-1]))
     arrays = {name: np.array(values) for name, values in (rows | tokens).items()}
     return Ledger(np.array(table.column("key").to_numpy()), starts, **arrays), facts
 
@@ -108,6 +110,12 @@ def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
     if facts.get("format") != FORMAT:
         raise ValueError(f"{path} has format {facts.get('format')}; this version reads format {FORMAT}")
     return schema.names, facts
+
+
+def refuse_misfit(path: Path, name: str, values: int, tokens: int) -> None:
+    """ValueError where a column has not one value for each of its tokens: the lengths of its lists were changed."""
+    if values != tokens:
+        raise ValueError(f"{path} is damaged: `{name}` has {values} values for {tokens} tokens; train again")
 
 
 def flat(table: pa.Table, name: str) -> NDArray[Any]:
