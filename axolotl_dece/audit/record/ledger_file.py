@@ -90,9 +90,18 @@ def read_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, 
     """
     _, facts = open_ledger(path)
     try:
-        return pq.read_table(path, columns=columns, page_checksum_verification=True), facts
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
     except _UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a ledger ({error}); train again, or copy it again") from error
+    if holes := [name for name in table.column_names if _has_holes(table.column(name))]:
+        raise ValueError(f"{path} is damaged: `{holes[0]}` has values that are missing; train again")
+    return table, facts
+
+
+def _has_holes(column: pa.ChunkedArray) -> bool:
+    """Whether a value, or one in a list, is null; nothing writes those."""
+    lists = column.chunks if pa.types.is_large_list(column.type) else []
+    return bool(column.null_count or any(chunk.flatten().null_count for chunk in lists))
 
 
 def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:

@@ -144,6 +144,19 @@ def test_a_ledger_whose_columns_do_not_fit_together_is_refused(tmp_path: Path, n
         read_audit(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["held", "copies"])
+def test_a_ledger_with_a_value_missing_is_refused(tmp_path: Path, name: str) -> None:
+    path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
+    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
+    table = pq.read_table(path)
+    values = table.column(name).to_pylist()
+    values[3] = [None, *values[3][1:]] if name == "held" else None
+    at, kind = table.column_names.index(name), table.field(name).type
+    pq.write_table(table.set_column(at, table.field(name), pa.array(values, kind)), path)
+    with pytest.raises(ValueError, match=rf"{LEDGER_FILE} is damaged: `{name}` has values that are missing"):
+        read_audit(tmp_path)
+
+
 def test_a_part_whose_columns_do_not_fit_together_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     write_part(path, visited(), {"dataset": "abc"})
