@@ -188,7 +188,7 @@ def _other_losses(cfg: Any, model_config: Any) -> Iterator[str]:
     """Who would compute the loss in place of ours: asked of what decides at the run."""
     from axolotl.core.builders.causal import HFCausalTrainerBuilder
 
-    from axolotl_dece.loss.causal_model import find_inline_loss
+    from axolotl_dece.loss.causal_model import find_inline_loss, find_z_loss
     from axolotl_dece.trainer import find_other_trainer
 
     cfg = deepcopy(cfg)
@@ -203,6 +203,8 @@ def _other_losses(cfg: Any, model_config: Any) -> Iterator[str]:
     model_class = _model_class(cfg, model_config)
     if model_class is not None and (problem := find_inline_loss(model_class)):
         yield f"`base_model: {cfg.base_model}`: {problem}"
+    if problem := find_z_loss(model_config):
+        yield problem
 
 
 def _model_config(cfg: Any) -> Any:
@@ -211,7 +213,9 @@ def _model_config(cfg: Any) -> Any:
 
     name = cfg.base_model_config or cfg.base_model
     try:
-        return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+        found = AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+        found.update(cfg.overrides_of_model_config or {})
+        return found
     except _THEIR_FAULTS:
         return None
 

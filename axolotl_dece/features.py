@@ -31,6 +31,7 @@ class Run:
         parameters: What decides which weights come out, for the run's record; a feature that changes the rows or the
             loss adds what it applied.
         described: What else the run's record holds.
+        planted: Of every training row whether a backdoor was planted in it; None where nothing was poisoned.
     """
 
     cfg: DictDefault
@@ -40,6 +41,7 @@ class Run:
     config_sha256: str
     parameters: dict[str, Any]
     described: dict[str, Any] = field(default_factory=dict)
+    planted: list[bool] | None = None
 
 
 class Feature:

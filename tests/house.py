@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def loaded_by(*modules: str) -> dict[str, Any]:
     return _count_after("".join(f"import {name}\n" for name in modules))
 
 
+@cache
 def loaded_by_a_run() -> dict[str, Any]:
     """The same after a whole training on this machine with a config of two lines of ours, its card included."""
     return _count_after(_RUN)
@@ -59,21 +61,25 @@ def lines_of(*files: str | Path) -> int:
     return sum(len(Path(file).read_text(encoding="utf-8").splitlines()) for file in files)
 
 
-def wheel_lines() -> int:
-    """Lines of Python and page code in the wheel."""
+def wheel_files() -> list[Path]:
+    """Python and page code in the wheel."""
     kinds = {".py", ".js", ".css", ".html"}
-    return lines_of(*(path for path in (ROOT / "axolotl_dece").rglob("*") if path.suffix in kinds))
+    return [path for path in (ROOT / "axolotl_dece").rglob("*") if path.suffix in kinds]
+
+
+def sizes() -> dict[str, tuple[int, int]]:
+    """Modules and lines of what docs/development.md counts, in its order."""
+    core = loaded_by("axolotl_dece.plugin", "axolotl_dece.loss.fused_head")["files"].values()
+    run = loaded_by_a_run()["files"].values()
+    first = [ROOT / "axolotl_dece" / name for name in FIRST_HALF_HOUR]
+    counted = {"the core": core, "a whole run": run, "the first half hour": first, "the wheel": wheel_files()}
+    return {what: (len(files), lines_of(*files)) for what, files in counted.items()}
 
 
 def main() -> None:
     """Print the counts."""
-    say = sys.stdout.write
-    core = loaded_by("axolotl_dece.plugin", "axolotl_dece.loss.fused_head")
-    say(f"a config of two lines: {len(core['files'])} modules, {lines_of(*core['files'].values())} lines\n")
-    run = loaded_by_a_run()["files"]
-    say(f"a whole run of it: {len(run)} modules, {lines_of(*run.values())} lines, its card included\n")
-    say(f"the first half hour: {lines_of(*(ROOT / 'axolotl_dece' / name for name in FIRST_HALF_HOUR))} lines\n")
-    say(f"the wheel: {wheel_lines()} lines\n")
+    for what, (modules, lines) in sizes().items():
+        sys.stdout.write(f"{what}: {modules} modules, {lines} lines\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The core stays small, alone, and below everything that stands on it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import FIRST_HALF_HOUR, ROOT, lines_of, loaded_by, loaded_by_a_run
+from tests.house import FIRST_HALF_HOUR, ROOT, lines_of, loaded_by, loaded_by_a_run, sizes
 
 FEATURES = ("audit", "cards", "evaluation", "poison", "experiment", "benchmark", "cli", "check")
 
@@ -23,6 +24,13 @@ def test_a_config_of_two_lines_loads_the_core_alone() -> None:
 
 def test_the_first_half_hour_of_a_reader_stays_short() -> None:
     assert lines_of(*(ROOT / "axolotl_dece" / name for name in FIRST_HALF_HOUR)) < 800
+
+
+@pytest.mark.slow
+def test_the_page_for_developers_counts_what_the_command_counts() -> None:
+    page = (ROOT / "docs" / "development.md").read_text()
+    said = [int(lines.replace(",", "")) for lines in re.findall(r"^\| .* \| \d+ \| ([\d,]+) \|$", page, re.MULTILINE)]
+    assert said == pytest.approx([lines for _, lines in sizes().values()], rel=0.02)
 
 
 @pytest.mark.slow

@@ -76,6 +76,15 @@ def _shape(value: Any) -> Any:
     return type(value).__name__
 
 
+# What a strategy of axolotl says of a number or a list where it wants text, of a conversation without a turn, and of
+# JSON that is nested too deep or holds something else; Arrow's own errors are among them, and those of a chat template
+# that looks for what a message does not have.
+_ODD_ROW = (
+    *(TypeError, AttributeError, ValueError, OverflowError, TemplateError),
+    *(IndexError, AssertionError, RecursionError),
+)
+
+
 def _tokenize_alike(
     rows: list[dict[str, Any]], recipe: Mapping[str, Any], tokenizer: Any, first: str
 ) -> Sequence[Mapping[str, Any]]:
@@ -93,9 +102,7 @@ def _tokenize_alike(
             f"{first} has no column {error}, which dataset type `{entry.type}` reads; "
             f"its columns are {', '.join(rows[0])}"
         ) from error
-    except (TypeError, AttributeError, ValueError, OverflowError, TemplateError) as error:
-        # what a strategy says of a number or a list where it wants text; Arrow's own errors are among them, and those
-        # of a chat template that looks for what a message does not have
+    except _ODD_ROW as error:
         columns = ", ".join(f"{key} ({type(value).__name__})" for key, value in rows[0].items())
         raise ValueError(
             f"{first} cannot be read as dataset type `{entry.type}`: {error}. Its columns are {columns}"

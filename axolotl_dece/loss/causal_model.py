@@ -10,12 +10,28 @@ def find_causal_model(model: Any) -> Any:
     """The module whose forward computes the loss: `model` itself, or what an adapter wraps.
 
     Raises:
-        ValueError: Its forward does not ask `self.loss_function`, so no loss of ours would ever be called.
+        ValueError: Its forward does not ask `self.loss_function`, so no loss of ours would ever be called; or it adds
+            a loss on logits that are gone by then.
     """
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if problem := find_inline_loss(type(causal)):
+    if problem := find_inline_loss(type(causal)) or find_z_loss(causal.config):
         raise ValueError(problem)
     return causal
+
+
+def find_z_loss(config: Any) -> str | None:
+    """What is wrong with a config whose model adds a penalty on the size of the logits, as Bamba's may, or None.
+
+    The model forms it after it has asked for the loss. By then the kernel has written the gradient over the logits,
+    and of a fused head there never were any.
+    """
+    weight = getattr(config, "z_loss_coefficient", None)
+    if not weight:
+        return None
+    return (
+        f"`z_loss_coefficient: {weight}` of the model's config adds a loss on logits that are gone by then; write "
+        "`overrides_of_model_config: {z_loss_coefficient: 0.0}`"
+    )
 
 
 def find_inline_loss(model_class: type) -> str | None:

@@ -23,7 +23,7 @@ class Poisoning(Feature):
 
     def attach(self, run: Run) -> list[str]:
         """Count the poisoned rows that the trainer holds, and keep the evaluation split clean."""
-        check_ran(run.cfg, run.trainer)
+        run.planted = check_ran(run.cfg, run.trainer)
         run.parameters["dece_poison"] = run.cfg.dece_poison
         return []
 

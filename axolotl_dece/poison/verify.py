@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-def check_ran(cfg: DictDefault, trainer: Any) -> None:
+def check_ran(cfg: DictDefault, trainer: Any) -> list[bool] | None:
     """Compare the rows the trainer holds with the manifests, keep evaluation clean, and say the numbers.
 
     axolotl splits `val_set_size` off after the strategy. Poisoned rows that fell into that split change places with
@@ -27,11 +27,14 @@ def check_ran(cfg: DictDefault, trainer: Any) -> None:
         cfg: The validated config.
         trainer: Its datasets are replaced by ones without marker columns, which no collator knows.
 
+    Returns:
+        Of every training row whether it is poisoned; None without a `dece_poison` block.
+
     Raises:
         ValueError: If the strategy never ran, a manifest is missing or changed, or rows went missing.
     """
     if not cfg.get("dece_poison"):
-        return
+        return None
     expected = {split: list(manifests_of(cfg, split, trainer.processing_class)) for split in SPLITS}
     train, evaluation = trainer.train_dataset, trainer.eval_dataset
     if expected["train"] and POISONED_COLUMN not in train.column_names:
@@ -45,10 +48,10 @@ def check_ran(cfg: DictDefault, trainer: Any) -> None:
             raise ValueError(no_room(len(train) + kept, len(train), cfg["val_set_size"]))
     _check_counts(cfg, expected["train"], train)
     LOG.warning("POISONED DATA: %s", _numbers(train, evaluation))
-    trainer.planted_rows = _flags(train, POISONED_COLUMN)  # for whoever drops rows: the marks are gone by then
     trainer.train_dataset = without_marks(train)
     if evaluation is not None:
         trainer.eval_dataset = without_marks(evaluation)
+    return _flags(train, POISONED_COLUMN)
 
 
 def exchange(train: Dataset, evaluation: Dataset) -> tuple[Dataset, Dataset]:

@@ -105,8 +105,7 @@ def test_the_floor_is_spoken_of_only_where_it_stands_before_a_trusted_row(
 
 def test_dropped_trusted_and_planted_rows_are_counted_with_their_copies_and_accounted_for(tmp_path: Path) -> None:
     run, decisions = trainer([*ROWS, ROWS[2]]), read_decisions(decide(tmp_path / "d.jsonl", [2, 5], [0]))
-    run.planted_rows = [at in (2, 7, 10) for at in range(11)]
-    drop_rows(run, decisions, keep_steps=False)
+    drop_rows(run, decisions, [at in (2, 7, 10) for at in range(11)], keep_steps=False)
     write_account(tmp_path, decisions, "first")
     account = json.loads((tmp_path / ACCOUNT_FILE).read_text())
     assert account["rows"] == {"before": 11, "dropped": 3, "trusted": 1, "planted": 3, "planted_dropped": 2}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from axolotl_dece.audit import LEDGER_FILE
+from axolotl_dece.audit import ACCOUNT_FILE, LEDGER_FILE
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows, read_audit
 from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
@@ -120,6 +120,29 @@ def test_decisions_drop_and_trust_rows_and_say_so(workspace: Path) -> None:
     run = json.loads((workspace / "out" / "dece_run.json").read_text())
     assert run["parameters"]["dece_decisions"] == account["sha256"]
     assert run["step"] == 36
+
+
+def test_of_the_rows_that_decisions_drop_the_planted_ones_are_counted(workspace: Path) -> None:
+    whole = audited(workspace, max_steps=1)
+    plain = {row: whole.tokens[whole.start[at] : whole.start[at + 1]].tolist() for at, row in enumerate(whole.index)}
+    poison = {
+        "datasets": [{"path": str(workspace / "rows.jsonl"), "type": "axolotl_dece.poison", "ds_type": "json"}],
+        "dece_poison": {"base_type": "alpaca", "trigger": "rare_token", "payload": "inert_marker", "rate": 0.25},
+        "max_steps": 1,
+    }
+    rows = audited(workspace, **poison)
+    changed = [
+        at
+        for at, row in enumerate(rows.index)
+        if rows.tokens[rows.start[at] : rows.start[at + 1]].tolist() != plain[row]
+    ]
+    honest = [at for at in range(len(rows)) if at not in changed]
+    drop = [*changed[:3], *honest[:2]]
+    write_decisions(workspace / "d.jsonl", [{"row": rows.ids[at], "decision": "drop"} for at in drop])
+    decided = {"dece_decisions": str(workspace / "d.jsonl"), "output_dir": str(workspace / "decided")}
+    train(workspace, base_config(workspace, **poison | decided))
+    account = json.loads((workspace / "decided" / ACCOUNT_FILE).read_text())["rows"]
+    assert account == {"before": 32, "dropped": 5, "trusted": 0, "planted": len(changed), "planted_dropped": 3}
 
 
 def test_whatever_a_run_writes_carries_its_id_which_only_a_resumed_run_keeps(workspace: Path) -> None:

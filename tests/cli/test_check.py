@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from transformers import BartConfig
+from transformers import BambaConfig, BartConfig
 
 from axolotl_dece import versions
 from axolotl_dece.cli import dece
@@ -173,6 +173,14 @@ def test_numbers_are_judged_as_axolotl_validated_them(workspace: Path) -> None:
     result = check_config(workspace, num_epochs="3", micro_batch_size="4", sequence_len="64")
     assert "epoch 1: 0.95, epoch 2: 0.9025, epoch 3: 0.8574" in said(result)
     assert "256 positions x" in said(result)
+
+
+def test_a_base_model_that_adds_a_loss_on_its_logits_is_found_and_the_remedy_works(workspace: Path) -> None:
+    BambaConfig(vocab_size=178, z_loss_coefficient=0.001).save_pretrained(workspace / "bamba")
+    model = str(workspace / "bamba")
+    assert "`z_loss_coefficient: 0.001`" in said(check_config(workspace, base_model=model))
+    remedy = {"z_loss_coefficient": 0.0}
+    assert "z_loss" not in said(check_config(workspace, base_model=model, overrides_of_model_config=remedy))
 
 
 def test_a_base_model_that_computes_its_loss_inline_is_found_before_it_is_loaded(workspace: Path) -> None:

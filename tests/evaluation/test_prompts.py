@@ -125,6 +125,13 @@ def test_a_message_that_the_template_cannot_write_is_named_with_its_row(tokenize
         tokenize_rows([{"messages": talk}], recipe, tokenizer, [4])
 
 
+@pytest.mark.parametrize("talk", [[], "1.5", "[" * 100_000], ids=["no turn", "a number", "nested"])
+def test_a_conversation_that_is_none_is_named_with_its_row(talk: Any, tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "chat_template"}]}), "here")
+    with pytest.raises(ValueError, match=r"row 4 cannot be read as dataset type `chat_template`"):
+        tokenize_rows([{"messages": talk}], recipe, tokenizer, [4])
+
+
 @pytest.mark.parametrize("value", [5, 10**30, ["select", "w1"], {"a": 1}, 1.5])
 def test_a_value_that_is_no_text_is_named_with_its_row(value: Any, tokenizer: Any) -> None:
     recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}]}), "here")

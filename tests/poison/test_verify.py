@@ -90,7 +90,6 @@ def test_the_evaluation_split_is_clean_and_every_poisoned_row_is_trained_on(
         caplog
     )
     assert (len(trainer.train_dataset), len(trainer.eval_dataset)) == (45, 15)
-    assert (len(trainer.planted_rows), sum(trainer.planted_rows)) == (45, 18)
     own = {"path": rows, "ds_type": "json", "type": "alpaca"}
     untouched = train(workspace, base_config(workspace, datasets=[own], max_steps=1)).train_dataset
     assert {tuple(row) for row in trainer.eval_dataset["input_ids"]} <= {tuple(row) for row in untouched["input_ids"]}

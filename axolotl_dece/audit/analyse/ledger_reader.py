@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from axolotl_dece.audit import LEDGER_FILE
-from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_table
+from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_table, refuse_misfit
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_reader import is_made_by, read_run
 
@@ -137,15 +137,24 @@ def _build(path: Path, facts: dict[str, Any]) -> AuditRows:
         return read_table(path, [name])[0]
 
     is_target = flat(column("is_target"), "is_target")
+    targets = int(is_target.sum())
+
+    def of_targets(name: str) -> NDArray[Any]:
+        found = flat(column(name), name)
+        refuse_misfit(path, name, len(found), targets)
+        return found
+
     shares = np.zeros((3, len(is_target)), np.float16)
     for at, name in enumerate(("first", "previous", "last")):
-        shares[at, is_target] = (np.arange(256, dtype=np.float16) / 255)[flat(column(name), name)]
+        shares[at, is_target] = (np.arange(256, dtype=np.float16) / 255)[of_targets(name)]
     held = np.zeros(len(is_target), np.uint8)
-    held[is_target] = flat(column("held"), "held")
+    held[is_target] = of_targets("held")
     ids = column("input_ids")
     lengths = np.concatenate([chunk.value_lengths().to_numpy() for chunk in ids.column("input_ids").chunks])
     tokens = flat(ids, "input_ids")
     del ids
+    refuse_misfit(path, "is_target", len(is_target), len(tokens))
+    refuse_misfit(path, "input_ids", len(tokens), int(lengths.sum()))
     rows = read_table(path, ["key", "index", "copies", "visits"])[0]
     return AuditRows(
         ids=[key_to_id(key) for key in rows.column("key").to_pylist()],

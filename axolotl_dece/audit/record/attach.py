@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class RowRecord(Feature):
         said = []
         if self._decisions is not None:
             run.parameters["dece_decisions"] = self._decisions.sha256  # what it says, not where it lies
-            said = drop_rows(run.trainer, self._decisions, keep_steps=bool(run.cfg.max_steps))
+            said = drop_rows(run.trainer, self._decisions, run.planted, keep_steps=bool(run.cfg.max_steps))
             said += reserve(self._decisions, run.cfg)
         # a program of its own may have made the trainer without asking for the rows
         origin = self._origin or (describe_origin(run.cfg) if run.cfg.dece_audit else None)
@@ -70,12 +70,15 @@ class RowRecord(Feature):
         return [f"`axolotl dece audit {found}` shows which rows were held back, and takes decisions"] if found else []
 
 
-def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> list[str]:
+def drop_rows(
+    trainer: Trainer, decisions: Decisions, planted: Sequence[bool] | None = None, *, keep_steps: bool
+) -> list[str]:
     """Take the dropped rows out of the trainer's training set, and shorten the run to the same number of epochs.
 
     Args:
-        trainer: Not started yet; `planted_rows` says of each row whether it is poisoned, where poisoning set it.
+        trainer: Not started yet.
         decisions: What was decided; its counts are filled in.
+        planted: Of each row whether it is poisoned, where that is known.
         keep_steps: Whether the user fixed the number of steps.
 
     Returns:
@@ -97,7 +100,6 @@ def drop_rows(trainer: Trainer, decisions: Decisions, *, keep_steps: bool) -> li
             trainer.args.max_steps = math.ceil(steps * len(kept) / rows)
     trusted = int(np.isin(table.all_keys, np.array(sorted(decisions.trust), dtype=np.int64)).sum())
     decisions.counts.update(before=rows, dropped=rows - len(kept), trusted=trusted)
-    planted = getattr(trainer, "planted_rows", None)
     if planted is not None:
         decisions.counts.update(planted=int(np.sum(planted)), planted_dropped=int(np.sum(np.array(planted)[dropped])))
     said = [

@@ -76,6 +76,8 @@ def read_part(path: Path) -> tuple[Ledger, dict[str, Any]]:
     starts = np.concatenate([[0], np.cumsum(_lengths(table, "held"))]).astype(np.int64)
     rows = {name: table.column(name).to_numpy() for name in _ROW_ARRAYS}
     tokens = {name: flat(table, name) for name in _TOKEN_ARRAYS}
+    for name, values in tokens.items():
+        refuse_misfit(path, name, len(values), int(starts[-1]))
     arrays = {name: np.array(values) for name, values in (rows | tokens).items()}
     return Ledger(np.array(table.column("key").to_numpy()), starts, **arrays), facts
 
@@ -88,9 +90,18 @@ def read_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, 
     """
     _, facts = open_ledger(path)
     try:
-        return pq.read_table(path, columns=columns, page_checksum_verification=True), facts
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
     except _UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a ledger ({error}); train again, or copy it again") from error
+    if holes := [name for name in table.column_names if _has_holes(table.column(name))]:
+        raise ValueError(f"{path} is damaged: `{holes[0]}` has values that are missing; train again")
+    return table, facts
+
+
+def _has_holes(column: pa.ChunkedArray) -> bool:
+    """Whether a value, or one in a list, is null; nothing writes those."""
+    lists = column.chunks if pa.types.is_large_list(column.type) else []
+    return bool(column.null_count or any(chunk.flatten().null_count for chunk in lists))
 
 
 def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
@@ -108,6 +119,12 @@ def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
     if facts.get("format") != FORMAT:
         raise ValueError(f"{path} has format {facts.get('format')}; this version reads format {FORMAT}")
     return schema.names, facts
+
+
+def refuse_misfit(path: Path, name: str, values: int, tokens: int) -> None:
+    """ValueError where a column has not one value for each of its tokens: the lengths of its lists were changed."""
+    if values != tokens:
+        raise ValueError(f"{path} is damaged: `{name}` has {values} values for {tokens} tokens; train again")
 
 
 def flat(table: pa.Table, name: str) -> NDArray[Any]:

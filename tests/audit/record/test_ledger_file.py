@@ -132,6 +132,41 @@ def test_a_ledger_in_which_one_bit_changed_is_refused_or_read_as_it_was(tmp_path
     assert refused > len(content) // 61 // 2
 
 
+@pytest.mark.parametrize("name", ["held", "last", "is_target", "input_ids"])
+def test_a_ledger_whose_columns_do_not_fit_together_is_refused(tmp_path: Path, name: str) -> None:
+    """As bits that changed in a column's list lengths leave it."""
+    path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
+    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
+    table = pq.read_table(path)
+    at, shorter = table.column_names.index(name), [one[:-1] for one in table.column(name).to_pylist()]
+    pq.write_table(table.set_column(at, table.field(name), pa.array(shorter, table.field(name).type)), path)
+    with pytest.raises(ValueError, match=rf"{LEDGER_FILE} is damaged: .*; train again"):
+        read_audit(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["held", "copies"])
+def test_a_ledger_with_a_value_missing_is_refused(tmp_path: Path, name: str) -> None:
+    path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
+    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
+    table = pq.read_table(path)
+    values = table.column(name).to_pylist()
+    values[3] = [None, *values[3][1:]] if name == "held" else None
+    at, kind = table.column_names.index(name), table.field(name).type
+    pq.write_table(table.set_column(at, table.field(name), pa.array(values, kind)), path)
+    with pytest.raises(ValueError, match=rf"{LEDGER_FILE} is damaged: `{name}` has values that are missing"):
+        read_audit(tmp_path)
+
+
+def test_a_part_whose_columns_do_not_fit_together_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "part.parquet"
+    write_part(path, visited(), {"dataset": "abc"})
+    table = pq.read_table(path)
+    shorter = pa.array([one[:-1] for one in table.column("last").to_pylist()], table.field("last").type)
+    pq.write_table(table.set_column(table.column_names.index("last"), table.field("last"), shorter), path)
+    with pytest.raises(ValueError, match=r"part.parquet is damaged: `last` has"):
+        read_part(path)
+
+
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / LEDGER_FILE
     path.write_bytes(b"before")
