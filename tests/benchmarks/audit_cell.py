@@ -2,7 +2,8 @@
 
 CELL is the folder of a run of an arm with `dece_audit: true` in a grid with `keep_weights: true`, such as
 `smollm2-lyra/cells/dece-0.95/badpre-0.2/seed-0`. A line per group: how many of its rows are poisoned, how many are the
-twin's, of how many in the set.
+twin's, of how many in the set. `--drop-planted FILE.jsonl` writes the decisions of somebody who knows which rows are
+poisoned: what a perfect filter would leave. For that the run may be one of a single step (`max_steps: 1`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.audit.analyse.findings import Audit, load_audit
+from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.experiment.cell import RESULT_FILE
 from axolotl_dece.poison.spec import PoisonSpec
 from tests.benchmarks.audit_lyra import planted
@@ -31,16 +33,31 @@ def groups(audit: Audit, spec: PoisonSpec, names: dict[str, Any]) -> list[dict[s
     return lines
 
 
+def drop_planted(audit: Audit, spec: PoisonSpec) -> list[dict[str, Any]]:
+    """Decisions that take out the poisoned rows, and no other."""
+    poisoned = planted(audit, spec)["poisoned"]
+    return [{"row": one, "decision": "drop"} for one, out in zip(audit.rows.ids, poisoned, strict=True) if out]
+
+
 def main() -> None:
-    """Audit the run and write the lines."""
+    """Audit the run and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cell", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--drop-planted", type=Path)
     given = parser.parse_args()
     cell = json.loads((given.cell / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
     names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
-    lines = groups(load_audit(given.cell / "run"), PoisonSpec(**cell["poison"]), names)
-    with given.out.open("w", encoding="utf-8", newline="") as file:
+    audit, spec = load_audit(given.cell / "run"), PoisonSpec(**cell["poison"])
+    if given.drop_planted:
+        write_decisions(given.drop_planted, drop_planted(audit, spec))
+    if given.out:
+        write_groups(groups(audit, spec, names), given.out)
+
+
+def write_groups(lines: list[dict[str, Any]], path: Path) -> None:
+    """A table of the groups."""
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
