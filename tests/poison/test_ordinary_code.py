@@ -98,7 +98,7 @@ def texts(code: str) -> int:
     return sum(
         len(node.value)
         for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
     )
 
 
