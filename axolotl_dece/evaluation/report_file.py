@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED
@@ -26,8 +26,15 @@ class _Rate(_Part):
     value: float
     low: float
     high: float
-    hits: int
-    total: int
+    hits: int = Field(ge=0)
+    total: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def check_counts(self) -> Self:
+        """No share is above 1; ValueError, which pydantic names by its key."""
+        if self.hits > self.total:
+            raise ValueError(f"{self.hits} of {self.total} is no share")
+        return self
 
 
 class _File(_Part):

@@ -92,6 +92,8 @@ def test_a_run_evaluated_with_planted_references_is_not_subtracted_from_one_with
     ("path", "value", "message"),
     [
         (("asr", "hits"), "3", r"`asr\.hits: '3'` must be a valid integer"),
+        (("clean", "exact_match", "total"), 0, r"`clean\.exact_match\.total: 0` must be greater than or equal to 1"),
+        (("asr", "hits"), 21, r"`asr`: 21 of 20 is no share"),
         (("settings",), {}, r"`settings\.limit` is missing"),
         (("files", "clean", "answers"), 5, r"`files\.clean\.answers: 5` must be a valid string"),
         (("files",), {}, "says nothing of the clean and triggered rows"),
