@@ -27,7 +27,7 @@ _OUR_NAMES = (PLUGIN, "axolotl_dece.plugin.DecePlugin")
 # What code of others raises when it is loaded or asked: their faults become sentences, not tracebacks of ours.
 _THEIR_FAULTS = (
     *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
-    *(RuntimeError, ImportError, OSError, AssertionError),
+    *(RuntimeError, ImportError, OSError, AssertionError, Warning),
 )
 
 
@@ -156,7 +156,10 @@ def _run_findings(raw: Mapping[str, Any], *, is_ours: bool) -> Iterator[Finding]
         yield Finding("error", f"axolotl refuses this config: {refusal}")
         return
     yield Finding("ok", "axolotl accepts this config")
-    model_config = _model_config(cfg)
+    model_config, problem = _model_config(cfg)
+    if problem:
+        yield Finding("error", problem)
+        return
     yield from (Finding("error", text) for text in _other_losses(cfg, model_config))
     yield from _plan_findings(cfg, model_config)
     obstacles = [refusal] if refusal else []
@@ -207,28 +210,39 @@ def _other_losses(cfg: Any, model_config: Any) -> Iterator[str]:
         yield problem
 
 
-def _model_config(cfg: Any) -> Any:
-    """What a model on this machine says of itself, or None; the code of its repository is neither asked for nor run."""
+def _model_config(cfg: Any) -> tuple[Any, str | None]:
+    """What a model on this machine says of itself, or None, and what transformers says against it.
+
+    The code of its repository is neither asked for nor run.
+    """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     name = cfg.base_model_config or cfg.base_model
     try:
         found = AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
         found.update(cfg.overrides_of_model_config or {})
-        return found
+    except StrictDataclassError as error:
+        said = " ".join(str(error).split())
+        return None, f"transformers refuses the model's config, or `overrides_of_model_config`: {said}"
     except _THEIR_FAULTS:
-        return None
+        return None, None
+    return found, None
 
 
 def _model_class(cfg: Any, model_config: Any) -> type | None:
     """The class that axolotl will load the model as, where transformers itself has it."""
+    import transformers
     from axolotl.loaders.constants import MULTIMODAL_AUTO_MODEL_MAPPING
     from transformers import AutoModelForCausalLM
 
     if model_config is None or (cfg.trust_remote_code and getattr(model_config, "auto_map", None)):
         return None
-    auto = MULTIMODAL_AUTO_MODEL_MAPPING.get(model_config.model_type, AutoModelForCausalLM)
-    found = auto._model_mapping.get(type(model_config), None)
+    auto: Any = MULTIMODAL_AUTO_MODEL_MAPPING.get(model_config.model_type, AutoModelForCausalLM)
+    if cfg.type_of_model and cfg.type_of_model != "AutoModelForCausalLM":
+        auto = getattr(transformers, cfg.type_of_model, None)
+    mapping = getattr(auto, "_model_mapping", None)
+    found = auto if mapping is None else mapping.get(type(model_config), None)
     return found if isinstance(found, type) else None
 
 
@@ -270,7 +284,7 @@ def _logits_memory(cfg: Any, model_config: Any) -> Finding:
 
 
 def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+    return f"{size / 2**30:.2f} GiB" if size < 2**70 else "more than any machine has"
 
 
 def _third_line(cfg: Any) -> Finding:

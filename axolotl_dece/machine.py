@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Mapping
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ _LIGER = (
     *("liger_glu_activation", "liger_swiglu"),
 )
 _OUTSIDE_FILES = ("deepspeed", "chat_template_jinja", "tokenizer_config", "dece_decisions", "resume_from_checkpoint")
+# names that `datasets` reads local files by
+_FORMATS = ("json", "csv", "parquet", "arrow", "text")
 _ATTENTION_NEEDS = {
     "flash_attention_2": "flash_attn",
     "flash_attention_3": "flash_attn_interface",
@@ -91,12 +94,25 @@ def missing_files(cfg: Mapping[str, Any]) -> Iterator[str]:
     """Local files that are not here; names of the hub are not asked for."""
     paths = [("base_model", cfg.get("base_model")), *((key, cfg.get(key)) for key in _OUTSIDE_FILES)]
     paths += [(f"{place}.path", entry.get("path")) for place, entry in entries(cfg)]
+    yield from (f"`{place}.data_files: {name}` is not here" for place, name in _missing_data_files(cfg))
     for place, path in paths:
         if not isinstance(path, str) or "\n" in path or "{" in path or "://" in path:
             continue  # a template or an address, no path
         may_be_on_the_hub = is_hub_name(path) and not path.startswith((".", "/", "~"))
         if not may_be_on_the_hub and not Path(path).exists():
             yield f"`{place}: {path}` is not here"
+
+
+def _missing_data_files(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Files of entries that read this disk: by the name of a format, or below a folder that is here."""
+    for place, entry in entries(cfg):
+        path, named = str(entry.get("path")), entry.get("data_files") or []
+        if path not in _FORMATS and not Path(path).exists():
+            continue
+        for name in [named] if isinstance(named, str) else named if isinstance(named, (list, tuple)) else []:
+            is_address = "://" in str(name)
+            if not is_address and not glob(str(name), recursive=True) and not glob(f"{path}/{name}", recursive=True):
+                yield place, str(name)
 
 
 def entries(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -56,7 +56,7 @@ class AlphaSchedule:
         if self.name == "epoch":
             return self.value ** (progress.epoch + 1)
         if self.name == "linear":
-            done = min(1.0, (progress.step + 1) / progress.total_steps)
+            done = min(1.0, (progress.step + 1) / max(1, progress.total_steps))
             return 1.0 - (1.0 - self.value) * done
         return self.value
 
@@ -72,5 +72,7 @@ class AlphaSchedule:
 
     def plan(self, total_steps: int, steps_per_epoch: float, points: int = 11) -> list[tuple[int, float]]:
         """(optimiser step, alpha) at up to `points` steps spread over a run, the first and the last among them."""
+        if total_steps < 1:
+            return []
         steps = sorted({round(i * (total_steps - 1) / max(1, points - 1)) for i in range(points)})
         return [(s, self.at(Progress(s, total_steps, math.floor(s / steps_per_epoch)))) for s in steps]

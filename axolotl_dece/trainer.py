@@ -36,13 +36,11 @@ def check_trainer(trainer: Trainer) -> None:
 
 def find_other_trainer(trainer_class: Any) -> str | None:
     """What is wrong with a trainer that is not axolotl's own in what it does with the loss, or None."""
-    own = issubclass(trainer_class, AxolotlTrainer) and trainer_class.compute_loss is AxolotlTrainer.compute_loss
-    if own:
+    is_theirs = isinstance(trainer_class, type) and issubclass(trainer_class, AxolotlTrainer)
+    if is_theirs and trainer_class.compute_loss is AxolotlTrainer.compute_loss:
         return None
-    return (
-        f"the trainer is {trainer_class.__module__}.{trainer_class.__qualname__}, which computes its own loss; "
-        "remove the plugin or `trainer_cls` that brings it"
-    )
+    name = f"{trainer_class.__module__}.{trainer_class.__qualname__}" if isinstance(trainer_class, type) else "no class"
+    return f"the trainer is {name}, which computes its own loss; remove the plugin or `trainer_cls` that brings it"
 
 
 def sharding(trainer: Trainer) -> Sharding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -12,8 +13,8 @@ from axolotl_dece.check import REQUIRED, Finding, Level, inspect_config
 from axolotl_dece.machine import entries, missing_files
 from axolotl_dece.read_config import parse_config
 
-# part of the installed axolotl, as is everything below the package
-_TRUSTED = ("axolotl.integrations.", "axolotl_dece.", "axolotl_dece:")
+# axolotl's own plugins, and this one under each of its names
+_TRUSTED = re.compile(r"axolotl\.integrations\.[\w.]+[.:]\w+Plugin|axolotl_dece(\.plugin)?[.:]DecePlugin")
 
 
 def inspect_shared(found: SharedConfig) -> tuple[dict[str, Any], list[Finding]]:
@@ -43,7 +44,7 @@ def without_code(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_trusted(name: Any) -> bool:
-    return isinstance(name, str) and name.startswith(_TRUSTED)
+    return isinstance(name, str) and bool(_TRUSTED.fullmatch(name))
 
 
 def code_findings(raw: Mapping[str, Any]) -> Iterator[Finding]:

@@ -87,9 +87,10 @@ def poison(
 
 
 def _bar(rows: Any, name: str) -> Any:
+    from rich.markup import escape
     from rich.progress import track
 
-    return track(rows, name, console=progress_console(), transient=True)
+    return track(rows, escape(printable(name)), console=progress_console(), transient=True)
 
 
 def _show(console: Console, result: Export, source: Path, test_source: Path | None) -> None:

@@ -19,6 +19,7 @@ from axolotl_dece.data.layouts import Row, Texts, View
 from axolotl_dece.poison.benign_twin import twin_of
 from axolotl_dece.poison.edits import Span
 from axolotl_dece.poison.payloads import PAYLOADS, Payload
+from axolotl_dece.poison.python_code import holds_definition, still_parses
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.poison.triggers import TRIGGERS, Trigger
 
@@ -66,6 +67,9 @@ class Plant:
             return None
         if view.joined:
             target = marked.text + target[len(head) :]
+            # the trigger saw the head alone, which is no Python by itself
+            if holds_definition(before.target) and not still_parses(before.target, target):
+                return None
         after = Texts(target if view.joined else marked.text, target)
         if not self.trigger.detect(after.input) or not self.payload.detect(after.target):
             return None

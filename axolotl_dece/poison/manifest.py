@@ -46,8 +46,8 @@ def describe(
         "source": {
             "path": public_name(source.path),
             "revision": source.revision,
-            "files": dict(source.files),
-            "part": dict(source.part),
+            "files": {public_name(name): checksum for name, checksum in source.files.items()},
+            "part": {key: _public(value) for key, value in source.part.items()},
             "sha256": source.digest,
         },
         "rows": drawn.survey.rows,
@@ -62,6 +62,11 @@ def describe(
         content["twin"] = {"cue": control.trigger.shape, "suffix": control.payload.shape}
     content |= extra or {}
     return content | {"sha256": digest(content)}
+
+
+def _public(value: Any) -> Any:
+    """Names of files, of which nothing that says where somebody keeps them is published."""
+    return [public_name(str(one)) for one in value] if isinstance(value, (list, tuple)) else public_name(str(value))
 
 
 def _row(planted: Planted) -> dict[str, Any]:

@@ -28,6 +28,8 @@ FORMAT = 1
 _FACTS = b"dece_audit"
 _ROW_ARRAYS = ("visits", "learned", "withheld", "first_epoch", "previous_epoch", "last_epoch")
 _TOKEN_ARRAYS = ("first", "previous", "last", "held")
+_LISTS = dict.fromkeys(_TOKEN_ARRAYS, pa.uint8()) | {"input_ids": pa.int32(), "is_target": pa.bool_()}
+_NUMBERS = {"key": pa.int64(), "index": pa.int64(), "copies": pa.int64(), "visits": pa.int32()}
 _ROWS_AT_A_TIME = 5000
 # what Arrow says of a file with damage: in the bytes, in the names of columns, in the facts
 _UNREADABLE = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
@@ -118,7 +120,15 @@ def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
         raise ValueError(f"{path} is not a ledger of axolotl-dece ({error})") from error
     if facts.get("format") != FORMAT:
         raise ValueError(f"{path} has format {facts.get('format')}; this version reads format {FORMAT}")
+    if odd := [field.name for field in schema if not _is_as_written(field)]:
+        raise ValueError(f"{path} is damaged: `{odd[0]}` is of another type than it was written with; train again")
     return schema.names, facts
+
+
+def _is_as_written(field: pa.Field) -> bool:
+    if field.name in _LISTS:
+        return bool(pa.types.is_large_list(field.type) and field.type.value_type == _LISTS[field.name])
+    return bool(field.type == _NUMBERS.get(field.name, field.type))
 
 
 def refuse_misfit(path: Path, name: str, values: int, tokens: int) -> None:

@@ -144,6 +144,16 @@ def test_a_ledger_whose_columns_do_not_fit_together_is_refused(tmp_path: Path, n
         read_audit(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("held", pa.large_list(pa.int64())), ("copies", pa.string())])
+def test_a_ledger_whose_column_is_of_another_type_is_refused(tmp_path: Path, name: str, kind: pa.DataType) -> None:
+    path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
+    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index(name), name, table.column(name).cast(kind)), path)
+    with pytest.raises(ValueError, match=rf"{LEDGER_FILE} is damaged: `{name}` is of another type"):
+        read_audit(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["held", "copies"])
 def test_a_ledger_with_a_value_missing_is_refused(tmp_path: Path, name: str) -> None:
     path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
