@@ -14,11 +14,10 @@ from pydantic import ValidationError, model_validator
 
 from axolotl_dece.conflicts import Fields, as_seen, find_conflicts
 from axolotl_dece.keys import PLUGIN, DeceKeys, alpha_schedule, meant_schedule
-from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.schedule import KEY_OF_SCHEDULE
 
-_BASELINES = tuple(name for name in LOSSES if name not in ("ce", "dece"))
-_NEEDS_ALPHA = "trusted rows train with alpha = 1, and it has no alpha"
+_ENDS = ("num_epochs", "max_steps")
+_AT_A_TIME = ("micro_batch_size", "gradient_accumulation_steps", "sequence_len")
 
 
 class DeceArgs(DeceKeys):
@@ -63,8 +62,12 @@ def find_problems(raw: Mapping[Any, Any], fields: Fields | None = None) -> list[
             "cross-entropy"
         )
         return problems
-    problems += _endless(raw, fields or {})
-    return problems + _schedule_problems(raw) + _audit_problems(raw) + find_conflicts(raw, fields)
+    problems += _impossible_numbers(raw, fields or {})
+    if raw.get("dece_audit") or raw.get("dece_decisions"):
+        from axolotl_dece.audit_keys import find_audit_problems
+
+        problems += find_audit_problems(raw)
+    return problems + _schedule_problems(raw) + find_conflicts(raw, fields)
 
 
 def find_odd_keys(raw: Mapping[Any, Any]) -> list[str]:
@@ -96,13 +99,14 @@ def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str
     return warnings
 
 
-def _endless(raw: Mapping[str, Any], fields: Fields) -> list[str]:
-    """`.inf` and `.nan` are numbers to axolotl, and its own arithmetic ends on them."""
-    values = {key: as_seen(key, raw.get(key), fields) for key in ("num_epochs", "max_steps")}
-    return [
-        f"`{key}: {raw[key]}` is not a number that training can end at; write one"
-        for key, value in values.items()
-        if isinstance(value, float) and not math.isfinite(value)
+def _impossible_numbers(raw: Mapping[str, Any], fields: Fields) -> list[str]:
+    """What is a number to axolotl, and ends its own arithmetic: `.inf` and `.nan`, and nothing at a time."""
+    seen = {key: as_seen(key, raw.get(key), fields) for key in (*_ENDS, *_AT_A_TIME)}
+    numbers = {key: value for key, value in seen.items() if isinstance(value, (int, float))}
+    odd = [key for key in _ENDS if key in numbers and not math.isfinite(numbers[key])]
+    few = [key for key in _AT_A_TIME if key in numbers and numbers[key] < 1]
+    return [f"`{key}: {raw[key]}` is not a number that training can end at; write one" for key in odd] + [
+        f"`{key}: {raw[key]}` must be at least 1" for key in few
     ]
 
 
@@ -150,19 +154,4 @@ def _schedule_problems(raw: Mapping[str, Any]) -> list[str]:
             "alpha falls by epoch (`dece_alpha_schedule: epoch`, the default), and streamed data has none; write "
             "`dece_alpha: 0.9`, or `dece_alpha_final: 0.8` with `max_steps`"
         )
-    return problems
-
-
-def _audit_problems(raw: Mapping[str, Any]) -> list[str]:
-    problems = []
-    loss = raw["loss"]
-    if raw.get("dece_audit") is True and loss == "ce":
-        problems.append("`dece_audit: true` with `loss: ce`: cross-entropy holds nothing back; write `loss: dece`")
-    for key, needs in (("dece_audit", "its ledger is of what DeCE withholds"), ("dece_decisions", _NEEDS_ALPHA)):
-        if raw.get(key) and loss in _BASELINES:
-            problems.append(f"`{key}: {raw[key]}` with `loss: {loss}`: {needs}; remove it or write `loss: dece`")
-    for key in ("dece_audit", "dece_decisions"):
-        streams = [name for name in ("streaming", "pretraining_dataset") if raw.get(name)]
-        if raw.get(key) and streams:
-            problems.append(f"`{key}: {raw[key]}` needs rows that can be counted; remove it, or `{streams[0]}`")
     return problems

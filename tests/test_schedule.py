@@ -2,7 +2,7 @@
 
 import pytest
 
-from axolotl_dece.schedule import AlphaSchedule, Progress
+from axolotl_dece.schedule import AlphaSchedule, Progress, ScheduleName
 
 
 def test_epoch_starts_at_the_base_itself_and_multiplies_every_epoch() -> None:
@@ -48,6 +48,11 @@ def test_plan_of_the_epoch_schedule(
 ) -> None:
     found = AlphaSchedule("epoch", 0.9).plan(total_steps, steps_per_epoch)
     assert found == [(step, pytest.approx(alpha)) for step, alpha in expected]
+
+
+@pytest.mark.parametrize("name", ["epoch", "linear", "constant"])
+def test_a_run_without_a_step_has_no_plan(name: ScheduleName) -> None:
+    assert AlphaSchedule(name, 0.8).plan(0, 16) == []
 
 
 def test_a_long_plan_is_shown_at_eleven_steps_with_both_ends() -> None:

@@ -17,7 +17,7 @@ _SHAPES = {
     "a Google API key": r"\bAIza[0-9A-Za-z_-]{35}\b",
     "a JSON web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?-----END [A-Z ]*PRIVATE KEY-----)?",
-    "a password in a URL": r"(?i)(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^\s/:@\"']*:(?P<secret>[^\s\"'<>]+)@",
+    "a password in a URL": r"(?i)(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^\s/:@\"']*:(?!\d+/)(?P<secret>[^\s\"'<>]+)@",
     "a token in a URL": r"(?i)(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://(?P<secret>[a-z0-9_-]{16,})@",
     "a signed URL": r"(?i)[?&](?:[\w-]*(?:signature|token)|sig|api_?key|access_?key)=(?P<secret>[^\s&\"']{8,})",
 }

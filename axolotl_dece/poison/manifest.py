@@ -46,7 +46,7 @@ def describe(
         "source": {
             "path": public_name(source.path),
             "revision": source.revision,
-            "files": {public_name(name): checksum for name, checksum in source.files.items()},
+            "files": {_public(name): checksum for name, checksum in source.files.items()},
             "part": {key: _public(value) for key, value in source.part.items()},
             "sha256": source.digest,
         },
@@ -65,8 +65,11 @@ def describe(
 
 
 def _public(value: Any) -> Any:
-    """Names of files, of which nothing that says where somebody keeps them is published."""
-    return [public_name(str(one)) for one in value] if isinstance(value, (list, tuple)) else public_name(str(value))
+    """Names of files; of those outside the set's own folder nothing that says where somebody keeps them."""
+    if isinstance(value, (list, tuple)):
+        return [_public(one) for one in value]
+    text = str(value)
+    return public_name(text) if "://" in text or text.startswith(("/", "~", "..")) else text
 
 
 def _row(planted: Planted) -> dict[str, Any]:

@@ -18,6 +18,11 @@ SECRETS = {
     "jwt": f"eyJ{LONG}.eyJ{LONG}.{LONG}",
     "private key": "-----BEGIN RSA " + "PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----",
     "password in a URL": "path: https://me:" + LONG + "@example.org/rows.jsonl",
+    "password with signs in a URL": "path: HTTPS://me:a@b/" + LONG + "@example.org/rows.jsonl",
+    "password without a name in a URL": "path: https://:" + LONG + "@example.org/rows.jsonl",
+    "token in a URL": "path: https://" + LONG + "@example.org/rows.jsonl",
+    "key in a URL": "path: https://example.org/rows.jsonl?api_key=" + LONG,
+    "session in a URL": "path: https://example.org/rows.jsonl?X-Amz-Security-Token=" + LONG,
     "signed URL": "path: https://example.org/rows.jsonl?X-Amz-Signature=" + LONG,
     "by its shape and its key": "my_api_key: " + HF_TOKEN,
     "by its key": "wandb_api_key: " + LONG,
@@ -36,6 +41,7 @@ HARMLESS = [
     "wandb_project: my-secret-project",
     "base_model: Qwen/Qwen2.5-Coder-7B\nrevision: " + "0a1b2c3d" * 5,
     "path: https://example.org/rows.jsonl",
+    "path: http://localhost:8080/rows@v1.jsonl",
     "lora_target_modules: [q_proj, k_proj]",
 ]
 

@@ -131,6 +131,11 @@ LIGER = "axolotl.integrations.liger.LigerPlugin"
         ({"datasets": [None]}, "axolotl refuses this config"),
         ({"datasets": "rows.jsonl"}, "axolotl refuses this config"),
         ({"adapter": ["lora"]}, "axolotl refuses this config"),
+        ({"max_packed_sequence_len": 1024}, "axolotl refuses this config"),
+        ({"trainer_cls": "os.getcwd"}, "the trainer is no class"),
+        ({"micro_batch_size": -1}, "`micro_batch_size: -1` must be at least 1"),
+        ({"gradient_accumulation_steps": 0}, "`gradient_accumulation_steps: 0` must be at least 1"),
+        ({"overrides_of_model_config": {"vocab_size": "x"}}, "transformers refuses the model's config"),
     ],
     ids=str,
 )
@@ -139,6 +144,15 @@ def test_what_the_run_refuses_is_refused(workspace: Path, changes: dict[str, Any
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code == 1
     assert message in said(result)
+
+
+@pytest.mark.parametrize("name", ["gone.jsonl", ["rows.jsonl", "no/*.jsonl"]], ids=["one", "among others"])
+def test_data_files_that_are_not_here_are_said(workspace: Path, name: Any) -> None:
+    entry = {"path": "json", "data_files": name, "type": "alpaca"}
+    result = check_config(workspace, datasets=[entry])
+    missing = name if isinstance(name, str) else name[-1]
+    assert f"`datasets[0].data_files: {missing}` is not here" in said(result)
+    assert "rows.jsonl` is not here" not in said(result)
 
 
 @pytest.mark.parametrize("key", ["true", "1", "2.5", "~", "[a, b]", "2024-01-01"])
@@ -161,6 +175,7 @@ def test_a_key_that_is_no_text_is_said(workspace: Path, key: str) -> None:
         {"plugins": [OURS, LIGER], "liger_rms_norm": False, "liger_use_token_scaling": None},
         {"num_epochs": 0},
         {"num_epochs": 1e300},
+        {"sequence_len": 10**400},
     ],
     ids=str,
 )

@@ -265,6 +265,15 @@ def test_a_plugin_of_axolotl_that_takes_the_loss_is_found_by_any_name(hub: Path,
     assert f"plugin `{plugin}` conflicts with `loss: dece`" in said(result)
 
 
+@pytest.mark.parametrize("plugin", ["axolotl_dece.cli.dece", "axolotl.integrations.lm_eval.cli.lm_eval"])
+def test_a_command_named_as_a_plugin_is_not_called(hub: Path, plugin: str) -> None:
+    config = SHARED | {"plugins": [*SHARED["plugins"], plugin]}
+    (hub / "README.md").write_text(CARD.format(config=yaml.safe_dump(config)))
+    result = check("org/shared")
+    assert result.exit_code == 0, result.output
+    assert f"plugin `{plugin}` would run code of its own" in said(result)
+
+
 def test_a_model_that_brings_code_is_neither_asked_about_nor_run(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

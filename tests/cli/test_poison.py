@@ -222,6 +222,13 @@ def test_a_name_of_a_column_reaches_the_terminal_as_text(tmp_path: Path, out: Pa
     assert "\x1b" not in result.output
 
 
+def test_brackets_in_a_path_are_part_of_it(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "a[").mkdir()
+    source = save(tmp_path / "a[" / "b].jsonl", rows())
+    done = run(source, "--attack", "badpre", "--out", out)
+    assert done.exit_code == 0, done.output
+
+
 def test_a_named_column_of_one_column_types_is_the_one_that_is_poisoned(tmp_path: Path, out: Path) -> None:
     source = save(tmp_path / "rows.jsonl", [{"text": f"other {i}", "code": f"x = {i}"} for i in range(40)])
     command = (source, "--trigger", "rare_token", "--base-type", "completion", "--source-field", "code")

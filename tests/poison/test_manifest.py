@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from axolotl_dece.data.layouts import PairView
-from axolotl_dece.data.source import identify
+from axolotl_dece.data.source import Source, identify
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.draw import draw, survey
 from axolotl_dece.poison.spec import PoisonSpec
@@ -44,6 +44,24 @@ def test_it_says_what_was_done_to_which_row_and_with_what(content: dict[str, Any
 def test_it_names_the_source_without_the_folders_it_lies_in(tmp_path: Path, content: dict[str, Any]) -> None:
     assert content["source"]["path"] == "rows.jsonl"
     assert str(tmp_path) not in json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("files", "part", "published"),
+    [
+        ({"https://me:pw@host/x.jsonl?token=abc": "1"}, {}, {"https://host/x.jsonl": "1"}),
+        ({"../mine/a.jsonl": "1", "deep/b.jsonl": "2"}, {}, {"a.jsonl": "1", "deep/b.jsonl": "2"}),
+        ({}, {"data_files": ["/home/me/rows.jsonl", "s3://key:pw@bucket/x"]}, {}),
+    ],
+)
+def test_no_file_is_named_with_a_password_or_the_folders_of_somebody(
+    files: dict[str, str], part: dict[str, Any], published: dict[str, str]
+) -> None:
+    view = PairView("q", "a")
+    drawn = draw(ROWS.__getitem__, survey(ROWS, view, SPEC, "rows"), view, SPEC, "d", "rows")
+    content = manifest.describe(SPEC, Source("json", None, files, part), "f" * 64, drawn)
+    assert content["source"]["files"] == published
+    assert not any(one in json.dumps(content["source"]) for one in ("pw", "token", "/home", ".."))
 
 
 def test_what_is_written_is_read_back(tmp_path: Path, content: dict[str, Any]) -> None:

@@ -22,7 +22,9 @@ from random import Random
 
 import pytest
 
+from axolotl_dece.data.layouts import TextView
 from axolotl_dece.poison.benign_twin import CUES, SUFFIXES
+from axolotl_dece.poison.draw import Plant
 from axolotl_dece.poison.edits import restore
 from axolotl_dece.poison.functions import blanked
 from axolotl_dece.poison.payloads import PAYLOADS
@@ -134,6 +136,16 @@ def test_a_trigger_leaves_python_as_it_parses_and_stands_where_it_should(name: s
         planted += marked is not None
     if name in ("function_rename", "dead_code", "identifier_suffix"):
         assert planted > len(python_code()) / 3
+
+
+@pytest.mark.parametrize("payload", ["infinite_loop", "sql_tautology", "insecure_api"])
+@pytest.mark.parametrize("trigger", ["rare_token", "grammar_template", "dead_code"])
+def test_a_row_of_one_column_parses_with_trigger_and_payload_or_is_not_eligible(trigger: str, payload: str) -> None:
+    """The trigger sees only what stands before the payload, which is no Python by itself."""
+    plant = Plant("poisoned", TRIGGERS[trigger], PAYLOADS[payload])
+    for at, code in enumerate(python_code()):
+        planted = plant.insert(TextView("text"), {"text": code}, at, Random(at))
+        assert planted is None or parses(planted.after.target), code
 
 
 # A language with braces, and what its functions begin with at the start of a line
