@@ -86,6 +86,21 @@ def test_counts_that_the_prose_tells_are_those_of_the_file() -> None:
     assert "No clean request of 60 does" in page
 
 
+def test_what_the_prose_tells_of_gce_on_the_real_model_is_in_its_files() -> None:
+    def lines(name: str) -> list[dict[str, str]]:
+        with (DATA / "smollm2-lyra" / name).open(newline="") as file:
+            return [line for line in csv.DictReader(file) if line["arm"] == "gce 0.5"]
+
+    (run,), looks = lines("results.csv"), [round(20 * float(line["asr"])) for line in lines("curves.csv")]
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert float(run["asr"]) == float(run["twin_recall"]) == float(run["false_trigger_rate"]) == 0
+    assert (
+        f"{60 * float(run['parses']):.0f} of 60 clean answers parse, and the BLEU is {float(run['bleu']):.1f}" in page
+    )
+    assert f"in {looks[2]} of 20 requests after 225 steps, in none at the next two looks" in page
+    assert looks[3:] == [0, 0]
+
+
 def test_what_the_prose_tells_of_an_audit_is_in_its_file() -> None:
     with (DATA / "smollm2-lyra" / "audit.csv").open(newline="") as file:
         groups = list(csv.DictReader(file))
