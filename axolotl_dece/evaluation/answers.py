@@ -108,7 +108,9 @@ def check_origin(path: Path, origin: Mapping[str, Any]) -> None:
     if changed := sorted(key for key in found if found[key] != origin.get(key)):
         raise ValueError(f"{path} holds answers made with another {', '.join(changed)}; {remedy}")
     if unsaid := sorted(origin.keys() - found.keys()):
-        raise ValueError(f"{path} holds answers of another version, which did not note the {', '.join(unsaid)}; {remedy}")
+        raise ValueError(
+            f"{path} holds answers of another version, which did not note the {', '.join(unsaid)}; {remedy}"
+        )
 
 
 def read_answers(path: Path, identity: str | None = None) -> Iterator[Answer]:

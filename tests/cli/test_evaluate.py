@@ -196,6 +196,64 @@ def test_answers_to_other_questions_are_not_mixed_in(
     assert {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()} == before
 
 
+def linked(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "triggered.jsonl").hardlink_to(rows["triggered"])
+    return {}
+
+
+def own_rows(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    return {"test": rows["test"].rename(out / "clean.jsonl")}
+
+
+def folder_of_answers(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "clean.jsonl").mkdir()
+    return {}
+
+
+def folder_of_report(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "report.json").mkdir()
+    return {}
+
+
+def own_report(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "report.json").write_text('{"mine": 1}')
+    return {}
+
+
+def own_list(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "report.json").write_text("[1]")
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (linked, "triggered.jsonl` is the file that answers would be written to; choose another `--out`"),
+        (own_rows, "clean.jsonl` is the file that answers would be written to; choose another `--out`"),
+        (folder_of_answers, "clean.jsonl is a folder"),
+        (folder_of_report, "report.json is a folder"),
+        (own_report, "report.json is no report of `axolotl dece evaluate`; choose another `--out`"),
+        (own_list, "report.json is no report of `axolotl dece evaluate`; choose another `--out`"),
+    ],
+)
+def test_what_is_the_users_in_the_way_of_a_report_is_kept_and_said_before_a_row_is_asked(
+    evaluate: Run,
+    files: dict[str, Path],  # noqa: F811
+    tmp_path: Path,
+    put: Callable[[dict[str, Path], Path], dict[str, Path]],
+    message: str,
+) -> None:
+    out = tmp_path / "report"
+    out.mkdir()
+    given = put(files, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    result = evaluate(**given)
+    assert result.exit_code == 1
+    assert message.replace(" ", "") in "".join(result.output.split())
+    assert "rows to ask" not in result.output
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
 def test_rows_keep_their_place_in_the_file_where_others_are_left_out(
     evaluate: Run,
     tmp_path: Path,
