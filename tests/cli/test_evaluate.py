@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from transformers import AutoTokenizer
 
+from axolotl_dece.cards.model_card import mark_config_files
 from axolotl_dece.cli import dece
 from tests.evaluation.conftest import adapter, base, files, save_adapter, save_jsonl  # noqa: F401 - fixtures
 
@@ -194,6 +196,64 @@ def test_answers_to_other_questions_are_not_mixed_in(
     assert "holds answers made with another" in " ".join(result.output.split())
     assert changed in result.output
     assert {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()} == before
+
+
+def other_scale(base: Path, adapter: Path) -> None:  # noqa: F811
+    change_json(adapter / "adapter_config.json", lora_alpha=400)
+
+
+def other_norm(base: Path, adapter: Path) -> None:  # noqa: F811
+    change_json(base / "config.json", rms_norm_eps=1.0)
+
+
+def other_end(base: Path, adapter: Path) -> None:  # noqa: F811
+    change_json(base / "generation_config.json", eos_token_id=9)
+
+
+def change_json(path: Path, **keys: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"), [(other_scale, "model"), (other_norm, "model"), (other_end, "end tokens")]
+)
+def test_answers_of_a_model_that_computes_otherwise_with_the_same_weights_are_not_mixed_in(
+    evaluate: Run,
+    base: Path,  # noqa: F811
+    adapter: Path,  # noqa: F811
+    change: Callable[[Path, Path], None],
+    changed: str,
+) -> None:
+    assert evaluate().exit_code == 0
+    change(base, adapter)
+    result = evaluate()
+    assert result.exit_code == 1
+    assert f"holds answers made with another {changed};" in " ".join(result.output.split())
+
+
+def test_answers_to_another_chat_template_are_not_mixed_in(evaluate: Run, base: Path, tmp_path: Path) -> None:  # noqa: F811
+    config = tmp_path / "chat.yaml"
+    config.write_text("datasets: [{path: x, type: chat_template}]\n")
+    turns = [{"role": "user", "content": "get bb w1"}, {"role": "assistant", "content": "select w1"}]
+    rows = save_jsonl(tmp_path / "talk.jsonl", [{"messages": turns}])
+
+    def ask() -> Result:
+        given = {"adapter": None, "config": config, "test": rows, "triggered": rows}
+        return evaluate("--undefended", "--payload", "inert_marker", **given)
+
+    assert (first := ask()).exit_code == 0, first.output
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = tokenizer.chat_template.replace("' : '", "' = '")
+    tokenizer.save_pretrained(base)
+    result = ask()
+    assert result.exit_code == 1
+    assert "made with another tokenizer;" in " ".join(result.output.split())
+
+
+def test_a_card_leaves_the_answers_of_its_model_as_they_are(evaluate: Run, adapter: Path) -> None:  # noqa: F811
+    assert evaluate().exit_code == 0
+    mark_config_files(adapter)
+    assert "clean: 0 rows to ask" in evaluate("--json").stderr
 
 
 def linked(rows: dict[str, Path], out: Path) -> dict[str, Path]:
