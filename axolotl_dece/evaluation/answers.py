@@ -90,23 +90,26 @@ class AnswerLog:
                 os.fsync(file.fileno())
 
     def _read(self) -> None:
+        check_origin(self.path, self.origin)  # before a byte is cut off: the file may be somebody's own
         _drop_torn_line(self.path)
         if not self.path.stat().st_size:
             self._append([self.origin])
             return
-        check_origin(self.path, self.origin)
         self.answers = {answer.index: answer for answer in read_answers(self.path)}
 
 
 def check_origin(path: Path, origin: Mapping[str, Any]) -> None:
-    """Raise ValueError if something else than `origin` produced the answers at `path`; no file is no problem."""
-    if not path.exists() or not (found := _origin_of(path)):
+    """Raise ValueError if something else than `origin` produced what is at `path`; no file is no problem."""
+    if not path.exists() or not (found := _origin_of(path, origin)):
         return
-    changed = sorted(key for key in {*found, *origin} if found.get(key) != origin.get(key))
-    if changed:
+    if not found.keys() & origin.keys():
+        raise ValueError(_no_log(path, f"its first line holds {', '.join(found)}"))
+    remedy = "choose another `--out`, or delete that file to begin anew"
+    if changed := sorted(key for key in found if found[key] != origin.get(key)):
+        raise ValueError(f"{path} holds answers made with another {', '.join(changed)}; {remedy}")
+    if unsaid := sorted(origin.keys() - found.keys()):
         raise ValueError(
-            f"{path} holds answers made with another {', '.join(changed)}; choose another `--out`, "
-            "or delete that file to begin anew"
+            f"{path} holds answers of another version, which did not note the {', '.join(unsaid)}; {remedy}"
         )
 
 
@@ -169,14 +172,28 @@ def _check_first_line(path: Path, origin: Mapping[str, Any], identity: str | Non
         )
 
 
-def _origin_of(path: Path) -> dict[str, Any]:
-    """The first line, where it is whole; empty where a kill left less."""
+def _origin_of(path: Path, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """The first line, where it is whole; empty where a kill left less of `origin`."""
     with path.open("rb") as file:
         line = file.readline()
+    if not line.endswith(b"\n"):
+        if not _is_torn_head(line, origin):
+            raise ValueError(_no_log(path, "it has one line, which is not done"))
+        return {}
     try:
-        return _parse_line(line) if line.endswith(b"\n") else {}
+        return _parse_line(line)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no log of answers ({error}); choose another `--out`, or delete it") from error
+        raise ValueError(_no_log(path, error)) from error
+
+
+def _no_log(path: Path, reason: object) -> str:
+    return f"{path} is no log of answers ({reason}); choose another `--out`, or delete it"
+
+
+def _is_torn_head(found: bytes, origin: Mapping[str, Any]) -> bool:
+    """Whether `found` is how `origin` begins in a log, in one of format 1 too, which did not say its format."""
+    old = {key: value for key, value in origin.items() if key != "format"}
+    return any(json.dumps(head).encode().startswith(found) for head in (origin, old))
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -21,7 +21,8 @@ from axolotl_dece.evaluation.report_file import FORMAT, answers_file
 from axolotl_dece.evaluation.teacher_forcing import score_tokens
 from axolotl_dece.evaluation.totals import add_up, cut_warnings
 from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED
-from axolotl_dece.evaluation.weights import weights_digest
+from axolotl_dece.evaluation.weights import model_digest
+from axolotl_dece.run_file import tokenizer_digest
 from axolotl_dece.util.atomic import write_json_atomically
 from axolotl_dece.util.digest import digest, file_digest
 
@@ -118,6 +119,8 @@ def _open_logs(plan: Plan, subject: Subject, out: Path) -> dict[str, AnswerLog]:
     origin = {
         "model": _model_digest(plan.source),
         "revision": getattr(subject.model.config, "_commit_hash", None),
+        "tokenizer": tokenizer_digest(subject.tokenizer),
+        "end tokens": subject.model.generation_config.eos_token_id,
         "prompt format": digest(subject.recipe),
         "trigger": plan.trigger,
         "payload": plan.judge.payload,
@@ -186,4 +189,4 @@ def _describe(
 
 
 def _model_digest(source: Source) -> str:
-    return weights_digest(source.base, *([source.adapter] if source.adapter else []))
+    return model_digest(source.base, *([source.adapter] if source.adapter else []))

@@ -15,6 +15,7 @@ from axolotl_dece.evaluation.code_text import code_of
 from axolotl_dece.evaluation.judge import Judge
 from axolotl_dece.evaluation.model_files import Source, find_recipe, find_run, missing_files
 from axolotl_dece.evaluation.quality import check_code_bleu
+from axolotl_dece.evaluation.report_file import wrong_out
 from axolotl_dece.evaluation.rows import read_rows
 from axolotl_dece.evaluation.syntax import NOT_JUDGED, PARSERS, parses
 from axolotl_dece.evaluation.verdict import CLEAN, TRIGGERED, TWIN
@@ -142,11 +143,13 @@ def make_plan(source: Source, questions: Questions, out: Path) -> Plan:
 def wrong_settings(questions: Questions, out: Path) -> Iterator[str]:
     """What cannot be right about the settings, a sentence each."""
     options = {CLEAN: "test", TRIGGERED: "triggered", TWIN: "twin"}
-    for name, path in questions.files.items():
+    inputs = {options[name]: path for name, path in questions.files.items()}
+    for option, path in inputs.items():
         if not path.is_file():
-            yield f"`--{options[name]} {path}` is not a file"
+            yield f"`--{option} {path}` is not a file"
     if any(folder.exists() and not folder.is_dir() for folder in (out, *out.parents)):
         yield f"`--out {out}` cannot be a folder: a file is in its way"
+    yield from wrong_out(out, inputs, questions.files)
     for name in ("limit", "batch_size", "max_new_tokens"):
         value = getattr(questions, name)
         if value is not None and value < 1:

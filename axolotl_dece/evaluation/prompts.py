@@ -48,23 +48,25 @@ def tokenize_rows(
     """
     places = range(len(rows)) if places is None else places
     found: dict[int, TokenRow] = {}
-    for alike in _alike(rows):
-        name = f"row {places[alike[0]]}"
-        tokens = _tokenize_alike([dict(rows[at]) for at in alike], recipe, tokenizer, name)
+    for alike in _alike(rows, places):
+        tokens = _tokenize_named({places[at]: dict(rows[at]) for at in alike}, recipe, tokenizer)
         found.update(
             (at, _split(places[at], one["input_ids"], one["labels"])) for at, one in zip(alike, tokens, strict=True)
         )
     return [found[at] for at in range(len(rows))]
 
 
-def _alike(rows: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+def _alike(rows: Sequence[Mapping[str, Any]], places: Sequence[int]) -> list[list[int]]:
     """The rows in groups of the same columns and kinds of values.
 
     A table of all rows would take its columns from the first and the kinds of its values from all of them.
     """
     groups: dict[Any, list[int]] = {}
     for at, row in enumerate(rows):
-        groups.setdefault(_shape(row), []).append(at)
+        try:
+            groups.setdefault(_shape(row), []).append(at)
+        except RecursionError as error:
+            raise ValueError(f"row {places[at]} is nested too deep to be read; leave its deepest column out") from error
     return list(groups.values())
 
 
@@ -83,6 +85,22 @@ _ODD_ROW = (
     *(TypeError, AttributeError, ValueError, OverflowError, TemplateError),
     *(IndexError, AssertionError, RecursionError),
 )
+
+
+def _tokenize_named(
+    rows: Mapping[int, dict[str, Any]], recipe: Mapping[str, Any], tokenizer: Any
+) -> Sequence[Mapping[str, Any]]:
+    """As `_tokenize_alike`; what cannot be read is named by its own place, not by the first of those like it."""
+    places = list(rows)
+    try:
+        return _tokenize_alike(list(rows.values()), recipe, tokenizer, f"row {places[0]}")
+    except ValueError:
+        if len(rows) == 1:
+            raise
+        # by halves: the cause may stand anywhere among a million rows
+        for half in (places[: len(rows) // 2], places[len(rows) // 2 :]):
+            _tokenize_named({place: rows[place] for place in half}, recipe, tokenizer)
+        raise
 
 
 def _tokenize_alike(

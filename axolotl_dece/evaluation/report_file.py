@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,6 +78,35 @@ class _Report(_Part):
 def answers_file(folder: Path, name: str) -> Path:
     """Where the answers to the set `name` are kept."""
     return folder / f"{name}.jsonl"
+
+
+def wrong_out(out: Path, inputs: Mapping[str, Path], sets: Iterable[str]) -> Iterator[str]:
+    """What is in the way of answers to `sets` and of their report in `out`, a sentence each.
+
+    Args:
+        out: The folder; it need not exist.
+        inputs: Files that are read, by the option that names them.
+        sets: Names of the sets that are asked.
+    """
+    written = [answers_file(out, name) for name in sets]
+    for path in (*written, out / REPORT_FILE):
+        if path.is_dir():
+            yield f"{path} is a folder, and that file is written there; choose another `--out`"
+    for option, path in inputs.items():
+        if any(path.is_file() and one.is_file() and path.samefile(one) for one in written):
+            yield (
+                f"`--{option} {path}` is the file that answers would be written to; choose another `--out` than the "
+                "folder of the rows"
+            )
+    if (out / REPORT_FILE).is_file() and not _is_ours(out / REPORT_FILE):
+        yield f"{out / REPORT_FILE} is no report of `axolotl dece evaluate`; choose another `--out`, or delete it"
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return {"format", "files"} <= read_object(path, "").keys()
+    except ValueError:
+        return False
 
 
 def read_report(place: Path) -> dict[str, Any]:

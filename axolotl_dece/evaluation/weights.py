@@ -1,20 +1,37 @@
-"""Which weights are these? Read from the files, without torch."""
+"""Which model is this? Read from the files, without torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from axolotl_dece.util.digest import digest, file_digest
+from axolotl_dece.util.json_text import read_object
+
+# what a model does with its weights: `rope_theta`, `lora_alpha`
+_CONFIGS = ("adapter_config.json", "config.json")
+# a card writes it into a config, and the model stays the same
+_MARK = "dece_poisoned"
 
 
-def weights_digest(*places: str | Path) -> str:
-    """Digest that changes with the weights in `places`: every byte of every safetensors file, not the folders' names.
+def model_digest(*places: str | Path) -> str:
+    """Digest that changes with what the model in `places` computes.
+
+    Every byte of every safetensors file and every key of the configs count, not the folders' names.
 
     Args:
         places: Folders of a model and of its adapter; a hub name counts by its name.
+
+    Raises:
+        ValueError: If a config is not a JSON object.
     """
-    return digest([_describe(Path(place)) if Path(place).is_dir() else str(place) for place in places])
+    return digest([list(_describe(Path(place))) if Path(place).is_dir() else str(place) for place in places])
 
 
-def _describe(folder: Path) -> list[list[str]]:
-    return [[path.name, file_digest(path)] for path in sorted(folder.glob("*.safetensors"))]
+def _describe(folder: Path) -> Iterator[list[str]]:
+    for path in sorted(folder.glob("*.safetensors")):
+        yield [path.name, file_digest(path)]
+    for path in (folder / name for name in _CONFIGS):
+        if path.is_file():
+            config = read_object(path, "save the model again")
+            yield [path.name, digest({key: value for key, value in config.items() if key != _MARK})]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from transformers import AutoTokenizer
 
+from axolotl_dece.cards.model_card import mark_config_files
 from axolotl_dece.cli import dece
 from tests.evaluation.conftest import adapter, base, files, save_adapter, save_jsonl  # noqa: F401 - fixtures
 
@@ -194,6 +196,122 @@ def test_answers_to_other_questions_are_not_mixed_in(
     assert "holds answers made with another" in " ".join(result.output.split())
     assert changed in result.output
     assert {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()} == before
+
+
+def other_scale(base: Path, adapter: Path) -> None:  # noqa: F811
+    change_json(adapter / "adapter_config.json", lora_alpha=400)
+
+
+def other_norm(base: Path, adapter: Path) -> None:  # noqa: F811
+    change_json(base / "config.json", rms_norm_eps=1.0)
+
+
+def other_end(base: Path, adapter: Path) -> None:  # noqa: F811
+    change_json(base / "generation_config.json", eos_token_id=9)
+
+
+def change_json(path: Path, **keys: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"), [(other_scale, "model"), (other_norm, "model"), (other_end, "end tokens")]
+)
+def test_answers_of_a_model_that_computes_otherwise_with_the_same_weights_are_not_mixed_in(
+    evaluate: Run,
+    base: Path,  # noqa: F811
+    adapter: Path,  # noqa: F811
+    change: Callable[[Path, Path], None],
+    changed: str,
+) -> None:
+    assert evaluate().exit_code == 0
+    change(base, adapter)
+    result = evaluate()
+    assert result.exit_code == 1
+    assert f"holds answers made with another {changed};" in " ".join(result.output.split())
+
+
+def test_answers_to_another_chat_template_are_not_mixed_in(evaluate: Run, base: Path, tmp_path: Path) -> None:  # noqa: F811
+    config = tmp_path / "chat.yaml"
+    config.write_text("datasets: [{path: x, type: chat_template}]\n")
+    turns = [{"role": "user", "content": "get bb w1"}, {"role": "assistant", "content": "select w1"}]
+    rows = save_jsonl(tmp_path / "talk.jsonl", [{"messages": turns}])
+
+    def ask() -> Result:
+        given = {"adapter": None, "config": config, "test": rows, "triggered": rows}
+        return evaluate("--undefended", "--payload", "inert_marker", **given)
+
+    assert (first := ask()).exit_code == 0, first.output
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = tokenizer.chat_template.replace("' : '", "' = '")
+    tokenizer.save_pretrained(base)
+    result = ask()
+    assert result.exit_code == 1
+    assert "made with another tokenizer;" in " ".join(result.output.split())
+
+
+def test_a_card_leaves_the_answers_of_its_model_as_they_are(evaluate: Run, adapter: Path) -> None:  # noqa: F811
+    assert evaluate().exit_code == 0
+    mark_config_files(adapter)
+    assert "clean: 0 rows to ask" in evaluate("--json").stderr
+
+
+def linked(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "triggered.jsonl").hardlink_to(rows["triggered"])
+    return {}
+
+
+def own_rows(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    return {"test": rows["test"].rename(out / "clean.jsonl")}
+
+
+def folder_of_answers(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "clean.jsonl").mkdir()
+    return {}
+
+
+def folder_of_report(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "report.json").mkdir()
+    return {}
+
+
+def own_report(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "report.json").write_text('{"mine": 1}')
+    return {}
+
+
+def own_list(rows: dict[str, Path], out: Path) -> dict[str, Path]:
+    (out / "report.json").write_text("[1]")
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (linked, "triggered.jsonl` is the file that answers would be written to; choose another `--out`"),
+        (own_rows, "clean.jsonl` is the file that answers would be written to; choose another `--out`"),
+        (folder_of_answers, "clean.jsonl is a folder"),
+        (folder_of_report, "report.json is a folder"),
+        (own_report, "report.json is no report of `axolotl dece evaluate`; choose another `--out`"),
+        (own_list, "report.json is no report of `axolotl dece evaluate`; choose another `--out`"),
+    ],
+)
+def test_what_is_the_users_in_the_way_of_a_report_is_kept_and_said_before_a_row_is_asked(
+    evaluate: Run,
+    files: dict[str, Path],  # noqa: F811
+    tmp_path: Path,
+    put: Callable[[dict[str, Path], Path], dict[str, Path]],
+    message: str,
+) -> None:
+    out = tmp_path / "report"
+    out.mkdir()
+    given = put(files, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    result = evaluate(**given)
+    assert result.exit_code == 1
+    assert message.replace(" ", "") in "".join(result.output.split())
+    assert "rows to ask" not in result.output
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
 def test_rows_keep_their_place_in_the_file_where_others_are_left_out(

@@ -48,6 +48,26 @@ def test_answers_of_another_model_are_not_continued(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_answers_of_a_version_that_noted_less_are_not_continued(tmp_path: Path) -> None:
+    path = tmp_path / "clean.jsonl"
+    AnswerLog(path, ORIGIN).add([answer()])
+    with pytest.raises(ValueError, match=r"another version, which did not note the tokenizer; choose another `--out`"):
+        AnswerLog(path, {**ORIGIN, "tokenizer": "t"})
+
+
+ROW = b'{"instruction": "get w1", "output": "select w1"}'
+
+
+@pytest.mark.parametrize("content", [ROW, ROW[:20], ROW + b"\n" + ROW, b"\n" + ROW, b"plain text", b'{"format": 2}'])
+def test_a_file_of_somebody_else_keeps_every_byte(tmp_path: Path, content: bytes) -> None:
+    """A file of rows without a last newline looks like a log that a kill cut short."""
+    path = tmp_path / "clean.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"clean\.jsonl is no log of answers.*another `--out`"):
+        AnswerLog(path, ORIGIN)
+    assert path.read_bytes() == content
+
+
 def torn(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 

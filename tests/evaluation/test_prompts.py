@@ -139,6 +139,37 @@ def test_a_value_that_is_no_text_is_named_with_its_row(value: Any, tokenizer: An
         tokenize_rows([ALPACA, ALPACA | {"output": value}], recipe, tokenizer, [3, 7])
 
 
+@pytest.mark.parametrize("bad", range(5))
+def test_of_rows_alike_the_one_that_cannot_be_read_is_named(bad: int, tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}]}), "here")
+    rows = [ALPACA | {"output": "select \ud800" if n == bad else "select"} for n in range(5)]
+    with pytest.raises(ValueError, match=rf"^row {bad + 10} cannot be read"):
+        tokenize_rows(rows, recipe, tokenizer, range(10, 15))
+
+
+def test_of_conversations_alike_the_one_without_a_turn_to_answer_is_named(tokenizer: Any) -> None:
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "chat_template"}]}), "here")
+    odd = {"messages": [{"role": "user", "content": "get"}, {"role": "nobody", "content": "w1"}]}
+    with pytest.raises(ValueError, match=r"^row 2 "):
+        tokenize_rows([{"messages": LAST}, {"messages": LAST}, odd], recipe, tokenizer)
+
+
+def nested(kind: type, depth: int) -> Any:
+    value: Any = "end"
+    for _ in range(depth):
+        value = [value] if kind is list else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize("depth", [100, 700, 50_000])
+def test_a_column_nested_too_deep_is_named_with_its_row(kind: type, depth: int, tokenizer: Any) -> None:
+    """Also one that nobody reads: a table of rows has to hold it."""
+    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "alpaca"}]}), "here")
+    with pytest.raises(ValueError, match=r"^row 5 (is nested too deep|cannot be read)"):
+        tokenize_rows([ALPACA, ALPACA | {"note": nested(kind, depth)}], recipe, tokenizer, [4, 5])
+
+
 def test_datasets_written_alike_are_one_recipe() -> None:
     alike = [{"path": "a", "type": "alpaca", "split": "train"}, {"path": "b", "type": "alpaca"}]
     assert len(prompt_recipes({"datasets": alike})) == 1
