@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+from axolotl_dece.cli.targets import refuse_foreign_page
 
 
 @click.command(cls=Reporting, short_help="Compare evaluated runs: a table, and one HTML page.")
@@ -21,6 +22,7 @@ from axolotl_dece.cli.output import Reporting, answer_console, json_option, prin
 @json_option
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Compare RUNS, each a folder that `axolotl dece evaluate --out` wrote; the first is the baseline."""
+    refuse_foreign_page("--out", out)
     from axolotl_dece.evaluation.compare import differences, load_runs, unpaired_notes
     from axolotl_dece.evaluation.headline import headline
     from axolotl_dece.evaluation.page import write_page
