@@ -41,13 +41,11 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     if as_json:
         print_json({"headline": said, "notes": notes, "runs": summary_of_all(reports, gaps), "page": str(page)})
         return
-    from rich.markup import escape
-
-    from axolotl_dece.evaluation.terminal import all_runs, answer_first
+    from axolotl_dece.evaluation.terminal import all_runs, answer_first, shown
 
     console = answer_console()
     console.print(answer_first(said))
     console.print(all_runs(reports, gaps))
     for note in notes:
-        console.print(f"[yellow]{escape(note)}[/]")
-    console.print(f"written to {escape(str(page))}")
+        console.print(f"[yellow]{shown(note)}[/]")
+    console.print(f"written to {shown(str(page))}")

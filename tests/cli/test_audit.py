@@ -137,6 +137,15 @@ def test_no_two_options_write_one_file(
     assert sorted(out.iterdir()) == before
 
 
+def test_escape_sequences_typed_or_of_files_do_not_reach_the_terminal_in_an_error(out: Path, tmp_path: Path) -> None:
+    typed = ["audit", str(out), "--drop", "search:\x1b[31mfoo", "--write", str(tmp_path / "d.jsonl")]
+    for options in (typed, [*typed, "--\x1b[31m"], [*typed, "\x1b[31m"]):
+        result = CliRunner().invoke(dece, options, color=True)
+        assert result.exit_code in (1, 2)
+        assert r"\x1b[31m" in result.stderr
+        assert "\x1b[31m" not in result.stderr
+
+
 def test_findings_are_exported_and_never_written_over(out: Path, tmp_path: Path) -> None:
     file = tmp_path / "findings.jsonl"
     result = run(out, "--export", file)
