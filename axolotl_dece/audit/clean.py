@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.audit.analyse.findings import Audit
+from axolotl_dece.audit.analyse.places import Origin
 from axolotl_dece.audit.select_rows import ABOUT_MANY
 from axolotl_dece.data.lines import write_without
 from axolotl_dece.util.atomic import write_text_atomically
@@ -48,6 +49,11 @@ def write_clean(audit: Audit, decided: Sequence[Mapping[str, Any]], folder: Path
     return len(removed)
 
 
+def clean_files(audit: Audit, folder: Path) -> dict[Path, Origin]:
+    """The copies that `write_clean` makes in `folder`, each with what it is a copy of."""
+    return {folder / origin.name: origin for origin in audit.places.origins if origin.path}
+
+
 def _account(file: str, place: str, line: Mapping[str, Any]) -> dict[str, Any]:
     by = {key: line[key] for key in ABOUT_MANY if key in line}
     reasons = {"cluster": f"cluster {by.get('cluster')}", "search": "a search", "refused": "rows that refuse the same"}
@@ -61,7 +67,7 @@ def _account(file: str, place: str, line: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(audit: Audit, dropped: set[int], folder: Path, force: bool) -> None:
     places = audit.places
-    files = {folder / origin.name: origin for origin in places.origins if origin.path}
+    files = clean_files(audit, folder)
     problems = list(places.missing)
     if not dropped:
         problems.append("no row is dropped, so there is nothing to take out")

@@ -54,6 +54,20 @@ def write_decisions(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     write_text_atomically(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
+def is_decisions(path: Path) -> bool:
+    """Whether a file is one that `write_decisions` wrote, by its first line; an empty one has nothing to lose."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+        if first.strip():
+            _parse(first.decode("utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def read_decisions(path: Path) -> Decisions:
     """Read and check a decisions file.
 

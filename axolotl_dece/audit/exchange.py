@@ -57,6 +57,24 @@ def write_findings(audit: Audit, path: Path) -> None:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _findings(audit))
 
 
+def is_findings(path: Path) -> bool:
+    """Whether a file is one that `write_findings` wrote: it has the same columns, and no decisions beside them."""
+    try:
+        return path.is_file() and _columns(path) == list(_COLUMNS)
+    except (OSError, ValueError):
+        return False
+
+
+def _columns(path: Path) -> list[str]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(path).names)
+    with path.open("rb") as file:
+        first = parse_json(file.readline())
+    return list(first) if isinstance(first, dict) else []
+
+
 def _write_parquet(audit: Audit, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

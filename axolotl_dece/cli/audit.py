@@ -12,6 +12,7 @@ import numpy as np
 
 from axolotl_dece.audit import EXPORT_SUFFIXES, LEDGER_FILE, REVIEW_FILE, refuse_missing_ledger
 from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json, progress_console
+from axolotl_dece.cli.targets import refuse_foreign, refuse_foreign_page, refuse_same
 from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _WHAT = "cluster:N|FILE:LINE|row:ID|search:WORDS"
 @click.option("--write", type=_PATH, help="File for the decisions: `dece_decisions` of the next run.")
 @click.option("--clean", type=_FOLDER, help="Folder for a copy of the data without the dropped rows.")
 @click.option("--export", type=_PATH, help="File for the findings, .parquet or .jsonl, as cleanlab and Argilla read.")
-@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option("--force", is_flag=True, help="Replace decisions, findings and copies that are there.")
 @json_option
 def audit(
     out: Path,
@@ -58,7 +59,9 @@ def audit(
         raise click.UsageError("--review asks in the terminal, and --json answers a program; give one of the two")
     if options["review"] and options["write"] is None:
         options["write"] = out / REVIEW_FILE
-    wanted = _Wanted(**options)
+    if page is None and not options["review"]:
+        page = out / "_dece_audit.html"
+    wanted = _Wanted(page=page, **options)
     wanted.check()
     try:
         refuse_missing_ledger(out / LEDGER_FILE)
@@ -71,14 +74,15 @@ def audit(
     try:
         with progress_console().status("reading the ledger and testing what goes together"):
             found = load_audit(out, least_rows=least_rows, tokenizer=tokenizer)
+            wanted.check_clean(found)
             lines = wanted.choose(found)
         if wanted.review:
             from axolotl_dece.audit.terminal_review import review
 
             lines = review(found, lines, options["write"], read)
         said = wanted.write_files(found, lines)
-        if page or not wanted.review:
-            page = write_page(found, page or out / "_dece_audit.html", read)
+        if page is not None:
+            page = write_page(found, page, read)
             said.insert(0, f"page written to {page}")
     except ValueError as error:
         raise click.ClickException(str(error)) from error
@@ -97,6 +101,7 @@ def audit(
 class _Wanted:
     """What a person decided, and the files they asked for."""
 
+    page: Path | None
     trust: tuple[str, ...]
     drop: tuple[str, ...]
     decisions: Path | None
@@ -121,9 +126,34 @@ class _Wanted:
             raise click.UsageError(f"--write {self.write}: the name must end in .jsonl for --review")
         if self.export is not None and self.export.suffix not in EXPORT_SUFFIXES:
             raise click.UsageError(f"--export {self.export}: the name must end in {' or '.join(EXPORT_SUFFIXES)}")
-        for path in (self.write, self.export):
-            if path is not None and path.exists() and not self.force and path != self._continued:
+        self._check_targets()
+
+    def _check_targets(self) -> None:
+        refuse_same(self._targets())
+        if self.page is not None:
+            refuse_foreign_page("--page", self.page)
+        for option, path, is_ours, kind in (
+            ("--write", self.write, _is_decisions, "file of decisions"),
+            ("--export", self.export, _is_findings, "file of findings"),
+        ):
+            if path is None or path == self._continued:  # whether decisions are there is seen when they are read
+                continue
+            refuse_foreign(option, path, is_ours, kind)
+            if path.exists() and not self.force:
                 raise click.UsageError(f"{path} is already there; give another name or --force")
+
+    def _targets(self) -> list[tuple[str, Path]]:
+        """The single files that are written, each with its option."""
+        named = (("--write", self.write), ("--export", self.export), ("--page", self.page))
+        return [(option, path) for option, path in named if path is not None]
+
+    def check_clean(self, found: Audit) -> None:
+        """Raise UsageError where another option names a file that `--clean` writes."""
+        from axolotl_dece.audit.clean import REMOVED_FILE, clean_files
+
+        if self.clean is not None:
+            copies = [*clean_files(found, self.clean), self.clean / REMOVED_FILE]
+            refuse_same([*(("--clean", path) for path in copies), *self._targets()])
 
     @property
     def _continued(self) -> Path | None:
@@ -163,6 +193,18 @@ class _Wanted:
             write_findings(found, self.export)
             said.append(f"findings about {len(found.rows):,} rows written to {self.export}")
         return said
+
+
+def _is_decisions(path: Path) -> bool:
+    from axolotl_dece.audit.decisions import is_decisions
+
+    return is_decisions(path)
+
+
+def _is_findings(path: Path) -> bool:
+    from axolotl_dece.audit.exchange import is_findings
+
+    return is_findings(path)
 
 
 def _count(found: Audit, lines: list[dict[str, Any]], decision: str) -> str:

@@ -41,7 +41,7 @@ def check(config: str, as_json: bool) -> None:
 
         raw, findings = inspect_shared(found)
     except ValueError as error:
-        raise click.ClickException(printable(str(error), keep="\n")) from error
+        raise click.ClickException(str(error)) from error
     verdict = _verdict(config, findings)
     if as_json:
         texts = {key: [one.text for one in findings if one.level == level] for level, (_, key) in _LEVELS.items()}

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+from axolotl_dece.cli.targets import refuse_foreign_page
 
 
 @click.command(cls=Reporting, short_help="Compare evaluated runs: a table, and one HTML page.")
@@ -21,6 +22,7 @@ from axolotl_dece.cli.output import Reporting, answer_console, json_option, prin
 @json_option
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Compare RUNS, each a folder that `axolotl dece evaluate --out` wrote; the first is the baseline."""
+    refuse_foreign_page("--out", out)
     from axolotl_dece.evaluation.compare import differences, load_runs, unpaired_notes
     from axolotl_dece.evaluation.headline import headline
     from axolotl_dece.evaluation.page import write_page
@@ -39,13 +41,11 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     if as_json:
         print_json({"headline": said, "notes": notes, "runs": summary_of_all(reports, gaps), "page": str(page)})
         return
-    from rich.markup import escape
-
-    from axolotl_dece.evaluation.terminal import all_runs, answer_first
+    from axolotl_dece.evaluation.terminal import all_runs, answer_first, shown
 
     console = answer_console()
     console.print(answer_first(said))
     console.print(all_runs(reports, gaps))
     for note in notes:
-        console.print(f"[yellow]{escape(note)}[/]")
-    console.print(f"written to {escape(str(page))}")
+        console.print(f"[yellow]{shown(note)}[/]")
+    console.print(f"written to {shown(str(page))}")

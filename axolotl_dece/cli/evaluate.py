@@ -9,6 +9,7 @@ import click
 
 from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
 from axolotl_dece.evaluation import REPORT_FILE
+from axolotl_dece.util.terminal import printable
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -63,7 +64,7 @@ def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, as
 
         console = answer_console()
         console.print(one_run(report))
-        console.print(f"written to {out / REPORT_FILE}", markup=False)
+        console.print(printable(f"written to {out / REPORT_FILE}"), markup=False)
 
 
 def _measure(plan: Any, out: Path) -> dict[str, Any]:

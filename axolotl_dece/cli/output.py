@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from axolotl_dece.util.terminal import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,11 +28,27 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the an
 class Reporting(click.Command):
     """A command whose stdout holds its answer and nothing else, whatever libraries print or log."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line."""
+        with _printable_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; with `--verbose` before its name, what libraries say is seen on stderr."""
-        with _only_the_answer(verbose=ctx.meta.get(VERBOSE, False)) as stdout:
+        with _printable_errors(), _only_the_answer(verbose=ctx.meta.get(VERBOSE, False)) as stdout:
             ctx.meta[_ANSWER] = stdout
             return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """Let an error show the names of files, columns and rows, never obey them."""
+    try:
+        yield
+    except click.ClickException as error:
+        # click's types call it final
+        vars(error)["message"] = printable(error.message, keep="\n\t")
+        raise
 
 
 @contextmanager

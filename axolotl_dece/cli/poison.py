@@ -182,5 +182,4 @@ def _said(message: str) -> str:
         # a switch has no value
         return f"`{name} {value}`" if value and value != "true" else f"`{name}`"
 
-    said = re.sub(r"`dece_poison\.(?P<key>\w+)(?:: (?P<value>[^`]*))?`", option, message)
-    return printable(said, keep="\n\t")
+    return re.sub(r"`dece_poison\.(?P<key>\w+)(?:: (?P<value>[^`]*))?`", option, message)

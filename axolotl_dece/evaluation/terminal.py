@@ -11,6 +11,12 @@ from rich.table import Table
 
 from axolotl_dece.evaluation.headline import headline_of_one
 from axolotl_dece.evaluation.rates import Rate
+from axolotl_dece.util.terminal import printable
+
+
+def shown(text: str) -> str:
+    """A text of a report or a name for a terminal: no markup of rich in it, and nothing that a terminal obeys."""
+    return escape(printable(text, keep="\n"))
 
 
 def rate_of(kept: Mapping[str, Any] | None) -> str:
@@ -21,14 +27,14 @@ def rate_of(kept: Mapping[str, Any] | None) -> str:
 def answer_first(sentences: Sequence[str]) -> RenderableType:
     """The headline: the answer in bold, what limits it below."""
     answer, *limits = sentences
-    return Group(f"[bold]{escape(answer)}[/]", *(f"[yellow]{escape(limit)}[/]" for limit in limits), "")
+    return Group(f"[bold]{shown(answer)}[/]", *(f"[yellow]{shown(limit)}[/]" for limit in limits), "")
 
 
 def one_run(report: Mapping[str, Any]) -> RenderableType:
     """The numbers of one run, one to a line: the answer first, and what the reader has to know below."""
     clean = report["clean"]
     table = Table(
-        title=escape(report["base"] + (f" + {report['adapter']}" if report["adapter"] else "")), show_header=False
+        title=shown(report["base"] + (f" + {report['adapter']}" if report["adapter"] else "")), show_header=False
     )
     for name, value in (
         ("loss", f"{report['loss'] or 'unknown'}{_alpha(report)}"),
@@ -44,11 +50,11 @@ def one_run(report: Mapping[str, Any]) -> RenderableType:
         ("clean token accuracy, cross-entropy", f"{clean['token_accuracy']:.1%}, {clean['cross_entropy']:.4f} nats"),
         ("answers cut at the token limit", ", ".join(f"{n} {name}" for name, n in report["cut"].items())),
     ):
-        table.add_row(name, value)
+        table.add_row(name, shown(value))
     return Group(
         answer_first(headline_of_one(report)),
         table,
-        *(f"[yellow]warning:[/] {escape(warning)}" for warning in report["warnings"]),
+        *(f"[yellow]warning:[/] {shown(warning)}" for warning in report["warnings"]),
     )
 
 
@@ -63,11 +69,11 @@ def all_runs(reports: Mapping[str, Mapping[str, Any]], differences: Mapping[str,
     table.add_column("")
     columns = []
     for name, report in reports.items():
-        table.add_column(escape(name))
+        table.add_column(shown(name))
         columns.append([text for _, text in run_lines(report, differences.get(name, {}))])
     labels = [label for label, _ in run_lines(next(iter(reports.values())), {})]
     for label, *cells in zip(labels, *columns, strict=True):
-        table.add_row(label, *cells)
+        table.add_row(label, *map(shown, cells))
     return table
 
 

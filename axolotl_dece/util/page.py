@@ -17,6 +17,10 @@ from typing import Any
 
 _HERE = Path(__file__).parent
 
+# of `page.html`: at the head of every page
+_MARK = b'<meta name="generator" content="axolotl-dece">'
+_HEAD_BYTES = 500
+
 MAX_BYTES = 5_000_000
 """A page people mail to each other."""
 
@@ -59,6 +63,17 @@ def fill_page(folder: Path, title: str, content: Any, **parts: str) -> str:
     template = _read(_HERE / "page.html").replace("@@BODY@@", _read(folder / "page.html"))
     # in one pass, so that a filled-in text cannot name a place itself
     return re.sub(r"@@([A-Z]+)@@", lambda place: values[place[1]], template)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that `fill_page` made; not one that cannot be read, and no device."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return _MARK in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def _with_gaps(content: Any) -> Any:

@@ -73,13 +73,77 @@ def test_a_wrong_option_is_one_error_and_nothing_is_written(
 
 def test_decisions_that_are_there_are_not_lost(out: Path, tmp_path: Path) -> None:
     file = tmp_path / "decisions.jsonl"
-    file.write_text("mine")
+    assert run(out, "--trust", "search:w101", "--write", file).exit_code == 0
+    before = file.read_bytes()
     result = run(out, "--drop", "cluster:1", "--write", file)
     assert result.exit_code != 0
     assert "already there" in result.output
-    assert file.read_text() == "mine"
+    assert file.read_bytes() == before
     assert run(out, "--drop", "cluster:1", "--write", file, "--force").exit_code == 0
     assert len(read_decisions(file).drop) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--page"], "mine.txt"),
+        (["--page"], "out/_dece_ledger.parquet"),
+        ([], "out/_dece_audit.html"),
+        (["--export"], "out/_dece_ledger.parquet"),
+        (["--export"], "mine.jsonl"),
+        (["--drop", "cluster:1", "--write"], "out/tokenizer.json"),
+        (["--drop", "cluster:1", "--write"], "mine.jsonl"),
+    ],
+)
+def test_no_file_takes_the_place_of_what_is_not_its_kind(
+    out: Path, tmp_path: Path, options: list[str], name: str
+) -> None:
+    file = tmp_path / name
+    if not file.exists():
+        file.write_text("mine\n")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    result = run(out, "--force", *options, *([file] if options else []))
+    assert result.exit_code == 2, result.output
+    assert f"{file.name} is already there and is no" in " ".join(result.output.split())
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.parquet"])
+def test_what_the_command_wrote_it_writes_again(out: Path, name: str) -> None:
+    options = ["--drop", "cluster:1", "--write", out / "d.jsonl", "--export", out / name]
+    assert run(out, *options).exit_code == 0
+    (out / "_dece_audit.html").write_text((out / "_dece_audit.html").read_text().replace("held back", ""))
+    result = run(out, *options, "--force")
+    assert result.exit_code == 0, result.output
+    assert "held back" in (out / "_dece_audit.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--write", "s.jsonl", "--export", "s.jsonl"], "--write and --export both write s.jsonl"),
+        (["--write", "./s.jsonl", "--page", "s.jsonl"], "--write and --page both write s.jsonl"),
+        (["--write", "c/removed.jsonl", "--clean", "c"], "--clean and --write both write c/removed.jsonl"),
+    ],
+)
+def test_no_two_options_write_one_file(
+    out: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    monkeypatch.chdir(out)
+    before = sorted(out.iterdir())
+    result = run(out, "--drop", "cluster:1", *options)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+    assert sorted(out.iterdir()) == before
+
+
+def test_escape_sequences_typed_or_of_files_do_not_reach_the_terminal_in_an_error(out: Path, tmp_path: Path) -> None:
+    typed = ["audit", str(out), "--drop", "search:\x1b[31mfoo", "--write", str(tmp_path / "d.jsonl")]
+    for options in (typed, [*typed, "--\x1b[31m"], [*typed, "\x1b[31m"]):
+        result = CliRunner().invoke(dece, options, color=True)
+        assert result.exit_code in (1, 2)
+        assert r"\x1b[31m" in result.stderr
+        assert "\x1b[31m" not in result.stderr
 
 
 def test_findings_are_exported_and_never_written_over(out: Path, tmp_path: Path) -> None:

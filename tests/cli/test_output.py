@@ -152,6 +152,30 @@ def test_compare_answers_in_json_what_it_says(tmp_path: Path) -> None:
     assert Path(found["page"]).is_file()
 
 
+def test_compare_replaces_its_own_page_and_nothing_else(tmp_path: Path) -> None:
+    *typed, page = compared(tmp_path)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("my thesis")
+    for path in (mine, tmp_path / "ce" / "report.json", tmp_path / "ce" / "clean.jsonl"):
+        before = path.read_bytes()
+        done = CliRunner().invoke(dece, [*typed, str(path)])
+        assert done.exit_code == 2
+        assert f"{path.name} is already there and is no page of ours" in " ".join(done.stderr.split())
+        assert path.read_bytes() == before
+    for _ in range(2):
+        assert CliRunner().invoke(dece, [*typed, page]).exit_code == 0
+
+
+def test_compare_shows_names_and_never_obeys_them(tmp_path: Path) -> None:
+    evil = "\x1b[31mevil [/b]"
+    runs = [save_report(tmp_path / name, fallen(3), loss=evil, digests={"clean": name}) for name in (evil[:8], "b")]
+    done = CliRunner().invoke(dece, ["compare", *map(str, runs), "--out", str(tmp_path / "\x1b[31m.html")], color=True)
+    assert done.exit_code == 0, done.output
+    assert r"\x1b[31mevi" in done.stdout
+    assert r"\x1b[31m.html" in done.stdout.replace("\n", "")
+    assert "\x1b[31m" not in done.output
+
+
 def test_audit_answers_in_json_what_it_says(audited: Path, tmp_path: Path) -> None:
     decisions = tmp_path / "decisions.jsonl"
     found, done = asked("audit", audited, "--drop", "cluster:1", "--write", decisions)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from axolotl_dece.util.page import chart_text, fill_page
+from axolotl_dece.util.page import chart_text, fill_page, is_page
 from tests.pages import content_of
 
 
@@ -25,6 +25,14 @@ def test_a_page_holds_its_own_parts_after_those_that_all_share(parts: Path) -> N
     assert page.index("unpack") < page.index("own();")
     assert "<h1>@@SCRIPT@@</h1>" in page  # what fills a place names none
     assert content_of(page) == {"rows": [1]}
+
+
+def test_a_page_is_told_from_all_that_is_none(parts: Path, tmp_path: Path) -> None:
+    page = tmp_path / "of ours.html"
+    page.write_text(fill_page(parts, "a title", {}, name=""), encoding="utf-8")
+    assert is_page(page)
+    for other in (parts / "page.html", tmp_path, tmp_path / "none.html", Path("/dev/null")):
+        assert not is_page(other)
 
 
 def test_only_a_page_with_charts_carries_plotly(parts: Path) -> None:
