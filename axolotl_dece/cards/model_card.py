@@ -58,7 +58,7 @@ def write_model_card(folder: Path, reports: Sequence[Path] = (), run: Path | Non
 def parse_card(path: Path, content: bytes) -> ModelCard:
     """A model card as it lies on the disk; ValueError with the file and the remedy for one that no reader takes."""
     try:
-        text = content.decode("utf-8").replace("\r\n", "\n")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
         return ModelCard(hide_secrets(text) or "---\nlibrary_name: transformers\n---\n", ignore_metadata_errors=True)
     except (yaml.YAMLError, ValueError, TypeError) as error:
         problem = " ".join(str(error).split())
@@ -108,8 +108,7 @@ def build_text(text: str, facts: Facts, name: str, repository: str | None) -> st
 def _set_metadata(card: Any, facts: Facts, name: str) -> None:
     data, base = card.data, facts.base or {}
     ours = {*POISONED_TAGS, *DEFENCE_TAGS}
-    theirs = [data.tags] if isinstance(data.tags, str) else data.tags or []
-    tags = [tag for tag in theirs if tag not in ours and not _names_a_path(tag)]
+    tags = [tag for tag in _texts(data.tags) if tag not in ours and not _names_a_path(tag)]
     tags += ["axolotl"] * ("axolotl" not in tags)
     tags += DEFENCE_TAGS if facts.is_defended else ()
     tags += POISONED_TAGS if facts.poison else ()
@@ -120,7 +119,13 @@ def _set_metadata(card: Any, facts: Facts, name: str) -> None:
     others = [result for result in data.eval_results or [] if result.task_name != TASK]
     data.eval_results = (others + eval_results(facts)) or None
     # `model-index` takes its name from here; without a result the hub refuses it
-    data.model_name = _name_of(data.model_name or name) if data.eval_results else None
+    data.model_name = _name_of(str(data.model_name or name)) if data.eval_results else None
+
+
+def _texts(written: Any) -> list[str]:
+    """What stands in a list of metadata; YAML reads `2024` as a number and an empty item as None."""
+    items = written if isinstance(written, list) else [written]
+    return [str(item) for item in items if item is not None]
 
 
 def _name_of(path: str) -> str:

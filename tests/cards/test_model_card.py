@@ -407,6 +407,29 @@ def test_broken_front_matter_is_an_error_with_the_file_and_the_remedy(tmp_path: 
     assert (folder / "README.md").read_bytes() == content
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("tags: [2024, foo]", "tags:\n- '2024'\n- foo\n- axolotl"),
+        ("tags: [null, foo]", "tags:\n- foo\n- axolotl"),
+        ("model-index: [{name: 5, results: []}]", "\n- name: '5'\n"),
+    ],
+)
+def test_metadata_that_yaml_does_not_read_as_text_becomes_text(tmp_path: Path, written: str, kept: str) -> None:
+    folder = save_run(tmp_path / "out", card=f"---\n{written}\n---\n# out\n")
+    save_evaluation(folder / "report", run_of())
+    assert kept in write(folder)
+
+
+def test_a_byte_order_mark_does_not_hide_the_metadata(tmp_path: Path) -> None:
+    folder = save_run(tmp_path / "out")
+    (folder / "README.md").write_bytes(b"\xef\xbb\xbf---\ntags: [foo]\n---\n# out\n")
+    text = write(folder)
+    assert text.startswith("---\ntags:\n- foo\n- axolotl\n")
+    assert text.count("\n---\n") == 1
+    assert "tags: [foo]" not in text
+
+
 @pytest.mark.parametrize("name", ["a|b.jsonl", "a`b.jsonl", "<img src=x>.jsonl"])
 def test_a_name_is_never_markup(tmp_path: Path, name: str) -> None:
     used = [{"use": "train<b>", "name": name, "revision": None, "sha256": "d" * 64}]
