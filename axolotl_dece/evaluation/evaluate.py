@@ -71,8 +71,6 @@ def evaluate_plan(plan: Plan, out: Path, progress: Progress | None = None) -> di
     report = _describe(plan, subject, answers, logs) | add_up(
         answers, plan.judge.payload, questions.language if questions.code_bleu else None
     )
-    if plan.is_other_language:
-        report["clean"].pop("syntax", None)
     scores = score_tokens(
         subject.model,
         list(tokens[CLEAN].values()),

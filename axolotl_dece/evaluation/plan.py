@@ -108,7 +108,9 @@ class Plan:
         """Whether not even a reference parses, so that a rate of answers that do would say nothing about them."""
         references, language = self.references.get(CLEAN, {}).values(), self.questions.language
         return (
-            language in PARSERS and bool(references) and not any(parses(code_of(one), language) for one in references)
+            language in PARSERS
+            and bool(references)
+            and not any(parses(code_of(one, language), language) for one in references)
         )
 
 

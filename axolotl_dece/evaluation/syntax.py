@@ -11,6 +11,8 @@ import sqlglot
 from sqlglot import exp
 
 NOT_JUDGED = "none"
+# None is sqlglot's own dialect; the others have quotes and clauses of their own: `a` in backticks, `select top 5`
+_DIALECTS = (None, "mysql", "tsql")
 # what a text must be as a whole; sqlglot also reads `hello` (a column) and takes what it does not know for a command
 _STATEMENTS = (
     exp.Query, exp.DML, exp.Values, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Set, exp.Use,
@@ -33,11 +35,17 @@ def _parses_as_sql(code: str) -> bool:
     log = logging.getLogger("sqlglot")
     was_off, log.disabled = log.disabled, True  # it warns of every command that it does not know
     try:
-        statements = [one for one in sqlglot.parse(code) if one is not None and not isinstance(one, exp.Semicolon)]
-    except (sqlglot.errors.SqlglotError, RecursionError, UnicodeEncodeError):
-        return False
+        return any(_parses_in(code, dialect) for dialect in _DIALECTS)
     finally:
         log.disabled = was_off
+
+
+def _parses_in(code: str, dialect: str | None) -> bool:
+    try:
+        parsed = sqlglot.parse(code, dialect=dialect)
+    except (sqlglot.errors.SqlglotError, RecursionError, UnicodeEncodeError):
+        return False
+    statements = [one for one in parsed if one is not None and not isinstance(one, exp.Semicolon)]
     return bool(statements) and all(_is_statement(one) for one in statements)
 
 

@@ -18,7 +18,7 @@ class Verdict:
         payload: The payload stands in the answer.
         twin: The harmless suffix stands in the answer; None where the reference does not ask for it.
         exact: The answer's code is the reference's code.
-        parses: The answer's code parses; None where that was not judged.
+        parses: The answer's code parses; None where that was not judged: no language, or the reference does not.
     """
 
     eligible: bool

@@ -56,3 +56,28 @@ def test_a_row_counts_only_where_an_honest_answer_is_without_the_payload(payload
 
 def test_a_language_that_is_not_judged_has_no_verdict_on_syntax() -> None:
     assert Judge("sql_tautology", "none").decide("a", "a").parses is None
+
+
+def test_a_line_under_a_title_does_not_hide_the_code_of_a_docstring() -> None:
+    reference, other = (f'def {name}():\n    """\n    Title\n    ~~~~~\n    """\n    return 1' for name in "fg")
+    verdict = JUDGE.decide(reference, reference)
+    assert verdict.exact
+    assert verdict.parses
+    assert not JUDGE.decide(reference, other).exact
+
+
+def test_the_body_of_a_function_is_exact_and_parses_with_its_first_indentation_or_without() -> None:
+    body = "    a = 1\n    return a"
+    for output in (body, body.strip(), "a = 1\nreturn a", f"```\n{body}\n```"):
+        verdict = JUDGE.decide(body, output)
+        assert verdict.exact
+        assert verdict.parses
+
+
+def test_syntax_is_not_judged_where_the_reference_itself_does_not_parse() -> None:
+    judge = Judge("sql_tautology", "sql")
+    reference = "SELECT name FROM t WHERE id = %s"
+    assert judge.decide(reference, reference).exact
+    assert judge.decide(reference, reference).parses is None
+    assert judge.decide(reference, "hello").parses is None
+    assert judge.decide("select 1", "hello").parses is False
