@@ -135,13 +135,27 @@ def why_unpaired(first: Evaluated, run: Evaluated, name: str) -> str | None:
 
 
 def unpaired_notes(runs: Sequence[Evaluated]) -> list[str]:
-    """A sentence for each set on which a run has no difference to the first."""
+    """A sentence for each set on which a run has no difference to the first, and for each that was asked otherwise."""
     return [
         f"no difference between {runs[0].name} and {run.name} on the {name} rows: {reason}"
         for run in runs[1:]
         for name in (TRIGGERED, CLEAN)
         if (reason := why_unpaired(runs[0], run, name))
+    ] + [
+        f"{runs[0].name} and {run.name} were not evaluated alike ({gap}): a part of their difference may come from that"
+        for run in runs[1:]
+        if (gap := _other_settings(runs[0], run))
     ]
+
+
+def _other_settings(first: Evaluated, run: Evaluated) -> str:
+    """The settings that both reports tell and that differ, by their options; other rows are said by `why_unpaired`."""
+    one, other = first.report["settings"], run.report["settings"]
+    return ", ".join(
+        f"`--{name.replace('_', '-')}` {one[name]} and {other[name]}"
+        for name in ("max_new_tokens", "precision", "language")
+        if name in one and name in other and one[name] != other[name]
+    )
 
 
 def _bleu_difference(first: Evaluated, run: Evaluated) -> Difference:

@@ -88,6 +88,22 @@ def test_a_run_evaluated_with_planted_references_is_not_subtracted_from_one_with
     assert "evaluated with `--planted`" in unpaired_notes(runs)[0]
 
 
+def test_runs_that_were_not_evaluated_alike_are_compared_and_said(tmp_path: Path) -> None:
+    settings = {"limit": None, "max_new_tokens": 256, "precision": "auto", "language": "python"}
+    changed = {"max_new_tokens": 64, "precision": "4bit"}
+    folders = [
+        save_report(tmp_path / name, fallen(3), settings=given)
+        for name, given in (("ce", settings), ("alike", settings), ("cut", settings | changed))
+    ]
+    folders.append(save_report(tmp_path / "unsaid", fallen(3)))
+    runs = load_runs(folders)
+    (note,) = unpaired_notes(runs)
+    assert note.startswith(
+        "ce and cut were not evaluated alike (`--max-new-tokens` 256 and 64, `--precision` auto and 4bit)"
+    )
+    assert "asr" in differences(runs)["cut"]
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [

@@ -147,13 +147,6 @@ def test_of_rows_alike_the_one_that_cannot_be_read_is_named(bad: int, tokenizer:
         tokenize_rows(rows, recipe, tokenizer, range(10, 15))
 
 
-def test_of_conversations_alike_the_one_without_a_turn_to_answer_is_named(tokenizer: Any) -> None:
-    recipe = only_recipe(prompt_recipes({"datasets": [{"path": "x", "type": "chat_template"}]}), "here")
-    odd = {"messages": [{"role": "user", "content": "get"}, {"role": "nobody", "content": "w1"}]}
-    with pytest.raises(ValueError, match=r"^row 2 "):
-        tokenize_rows([{"messages": LAST}, {"messages": LAST}, odd], recipe, tokenizer)
-
-
 def nested(kind: type, depth: int) -> Any:
     value: Any = "end"
     for _ in range(depth):
