@@ -16,6 +16,7 @@ from axolotl_dece.cards.push import announce_prepared_set
 from axolotl_dece.cards.push_files import model_files
 from axolotl_dece.cli import dece
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.util.weights import weights_in
 from tests.cards.fake_hub import FakeHub
 from tests.cards.runs import HF_TOKEN, LOCAL_BASE, POISON, run_of, save_evaluation, save_run
 from tests.tiny import save_rows
@@ -121,6 +122,18 @@ def test_a_whole_model_is_pushed_without_an_earlier_adapter(tmp_path: Path, hub:
     fill(out, ["adapter_model.safetensors", "model.safetensors"])
     assert card(out, "--push").exit_code == 0
     assert hub.files() == ["README.md", "dece_run.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])
+def test_weights_that_a_stopped_run_found_in_its_folder_get_no_card(tmp_path: Path, status: str) -> None:
+    out = tmp_path / "out"
+    fill(out, ["adapter_model.safetensors"], "of the first run")
+    save_run(out, status=status, weights_before=weights_in(out))
+    result = card(out)
+    assert result.exit_code == (status == "running")
+    assert ("train again to the end, or give the folder of" in said(result)) == (status == "running")
+    fill(out, ["adapter_model.safetensors"], "of this run, too")
+    assert card(out).exit_code == 0, "axolotl saves when a person interrupts a run"
 
 
 @pytest.mark.parametrize("last", ["model.safetensors", "model.safetensors.index.json"])
