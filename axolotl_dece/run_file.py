@@ -18,6 +18,8 @@ RUN_FILE = "dece_run.json"
 FORMAT = 1
 RUN_ID = "run_id"
 """Key of the run's id, in the record and in whatever else a run writes."""
+WEIGHTS_BEFORE = "weights_before"
+"""Key of what weights of an earlier run lay in the folder when the run began; absent where none did."""
 _PACKAGES = ("axolotl", "torch", "transformers", "peft", "accelerate", "deepspeed", "bitsandbytes")
 # what axolotl adds to the raw config of a run, and differs from machine to machine
 _NOT_THE_USERS = ("axolotl_config_path", "capabilities", "env_capabilities")

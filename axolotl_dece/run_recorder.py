@@ -55,6 +55,10 @@ class RunRecorder(TrainerCallback):
             from axolotl_dece.resume import check_same_run
 
             check_same_run(cfg.resume_from_checkpoint, self.run)
+        elif any(Path(args.output_dir).glob("*.safetensors")):
+            from axolotl_dece.util.weights import weights_in
+
+            self.run[run_file.WEIGHTS_BEFORE] = weights_in(Path(args.output_dir))
         self._write(Path(args.output_dir), state)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

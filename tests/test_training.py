@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from axolotl_dece.cli import dece
 from axolotl_dece.versions import MEAN_PER_MICRO_BATCH
 from tests.tiny import LORA, base_config, logs, save_rows, train
 
@@ -186,6 +188,22 @@ def test_nan_stops_the_run_with_the_step_and_saves_nothing(workspace: Path) -> N
         train(workspace, config)
     assert not (workspace / "out" / "model.safetensors").exists()
     assert json.loads((workspace / "out" / "dece_run.json").read_text())["status"] == "running"
+
+
+def test_weights_of_an_earlier_run_get_no_card_of_a_run_that_stopped_before_it_saved(workspace: Path) -> None:
+    train(workspace, base_config(workspace, loss="ce"))
+    out = workspace / "out"
+    assert CliRunner().invoke(dece, ["card", str(out)]).exit_code == 0
+    before = (out / "README.md").read_bytes()
+    config = base_config(workspace, plugins=["axolotl_dece.DecePlugin", "tests.plugins.PoisonWeightsAtStep3"])
+    with pytest.raises(FloatingPointError, match="step 3"):
+        train(workspace, config)
+    refused = CliRunner().invoke(dece, ["card", str(out)])
+    assert refused.exit_code == 1
+    assert "model.safetensors lay there before" in " ".join(refused.output.split())
+    assert (out / "README.md").read_bytes() == before
+    train(workspace, base_config(workspace))
+    assert CliRunner().invoke(dece, ["card", str(out)]).exit_code == 0
 
 
 def test_an_adapter_saved_under_dece_is_an_ordinary_adapter(workspace: Path) -> None:

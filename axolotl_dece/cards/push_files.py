@@ -12,6 +12,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from axolotl_dece.run_reader import read_run
+from axolotl_dece.util.json_text import read_object
+
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -26,6 +29,7 @@ TOKENIZER_FILES = (
     "chat_template.json",
     "chat_template.jinja",
 )
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _MODEL_FILES = (
     "README.md",
     "LICENSE",
@@ -33,9 +37,9 @@ _MODEL_FILES = (
     "LICENSE.md",
     "NOTICE",
     # weights
-    "model.safetensors",
+    _SINGLE,
     "model-?????-of-?????.safetensors",
-    "model.safetensors.index.json",
+    _INDEX,
     "adapter_model.safetensors",
     # what loads them
     "config.json",
@@ -70,14 +74,41 @@ _STATE_FOLDERS = ("global_step*", "pytorch_model_fsdp_*", "optimizer_*")
 
 
 def model_files(folder: Path) -> list[str]:
-    """Names of the files in `folder` that make up a model, in order."""
-    return sorted(_top_files(folder, _MODEL_FILES))
+    """Names of the files in `folder` that make up one model, in order."""
+    names = set(_top_files(folder, _MODEL_FILES))
+    return sorted(names - _others_weights(folder, names))
+
+
+def _others_weights(folder: Path, names: set[str]) -> set[str]:
+    """Weights among `names` that an earlier run of another kind left in the folder; they may well be poisoned."""
+    whole = {name for name in names if fnmatchcase(name, "model*.safetensors*")}
+    adapter = {name for name in names if name.startswith("adapter_")}
+    if "adapter_config.json" not in adapter:
+        return whole - _whole_model(folder, names)
+    if not whole:
+        return set()
+    base = (read_run(folder) or {}).get("base_model")
+    # both kinds are here; a record that names the base model says which of them its run trained
+    return whole if base is None or base.get("adapter") else adapter | (whole - _whole_model(folder, names))
+
+
+def _whole_model(folder: Path, names: set[str]) -> set[str]:
+    """One file, or an index and the parts it names: what was written last, where both are here."""
+    if _INDEX not in names:
+        return {_SINGLE}
+    single, index = folder / _SINGLE, folder / _INDEX
+    if single.is_file() and single.stat().st_mtime >= index.stat().st_mtime:
+        return {_SINGLE}
+    parts = read_object(index, "save the model again").get("weight_map")
+    return {_INDEX, *(map(str, parts.values()) if isinstance(parts, dict) else ())}
 
 
 def _checkpoint_files(folder: Path) -> list[str]:
     """What of a checkpoint goes up with `hub_strategy: checkpoint`: its files, and what DeepSpeed and FSDP write."""
     inside = [path for part in _STATE_FOLDERS for path in folder.glob(f"{part}/*") if path.is_file()]
-    return sorted([*_top_files(folder, _STATE_FILES), *(path.relative_to(folder).as_posix() for path in inside)])
+    names = set(_top_files(folder, _STATE_FILES))
+    kept = names - _others_weights(folder, names)
+    return sorted([*kept, *(path.relative_to(folder).as_posix() for path in inside)])
 
 
 def _top_files(folder: Path, patterns: Iterable[str]) -> Iterator[str]:

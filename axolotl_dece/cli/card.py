@@ -31,6 +31,7 @@ def card(
     """
     from axolotl_dece.cards.dataset_card import is_poisoned_set, write_dataset_card
     from axolotl_dece.cards.model_card import CARD_FILE, write_model_card
+    from axolotl_dece.cards.older_weights import refuse_older_weights
     from axolotl_dece.cards.push import push_dataset, push_model
 
     console = answer_console()
@@ -39,6 +40,7 @@ def card(
             write_dataset_card(out)
             pushed = push_dataset(out, repo, public, allow_poisoned) if push else None
         else:
+            refuse_older_weights(out)
             facts = write_model_card(out, reports)
             pushed = push_model(out, facts, repo, public, allow_poisoned) if push else None
     except ValueError as error:

@@ -44,7 +44,8 @@ def public_name(path: str) -> str:
             return Path(url.path).name
         # neither a password before the host nor a token behind the path
         return urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", ""))
-    return path if is_hub_name(path) else Path(path).name
+    # an adapter that was trained on Windows names its base by a path of Windows
+    return path if is_hub_name(path) else Path(path.replace("\\", "/")).name
 
 
 def is_hub_name(name: Any) -> bool:

@@ -11,6 +11,7 @@ from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
+from axolotl_dece.data.names import public_name
 from axolotl_dece.evaluation.model_files import (
     ADAPTER_WEIGHTS,
     Source,
@@ -148,13 +149,15 @@ def _check_vocabulary(source: Source, model: Any, tokenizer: Any) -> None:
 
 
 def _warnings(source: Source, run: dict[str, Any] | None) -> list[str]:
+    """What a report says first; others read it, so of a folder no more than its name."""
     found = []
     if run and run.get("status") != "finished":
-        found.append(f"{source.trained} is a run that did not finish (status {run.get('status')!r})")
+        found.append(f"{public_name(source.trained)} is a run that did not finish (status {run.get('status')!r})")
     if run is None:
         found.append("no dece_run.json: nothing proves which loss trained this model")
     if source.adapter:
         trained_on = PeftConfig.from_pretrained(str(source.adapter)).base_model_name_or_path
         if trained_on and Path(trained_on).name != Path(source.base).name:
-            found.append(f"the adapter was trained on {trained_on}, and is measured on {source.base}")
+            names = f"{public_name(trained_on)}, and is measured on {public_name(source.base)}"
+            found.append(f"the adapter was trained on {names}")
     return found

@@ -12,6 +12,7 @@ from peft import LoraConfig
 
 from axolotl_dece.cards.attach import Card
 from axolotl_dece.cards.facts import gather
+from axolotl_dece.cards.folders import hide_folders
 from axolotl_dece.cards.model_card import write_model_card
 from axolotl_dece.data.base_model import describe_base
 from axolotl_dece.data.names import describe_datasets, public_name
@@ -388,7 +389,50 @@ def test_no_folder_of_the_machine_and_no_name_of_its_user_is_in_a_card(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "kept", ["https://a.org/home/jane/x", "`/v1/chat/completions`", "and/or/nor", "./data/x.jsonl"]
+    ("path", "name"),
+    [
+        ("/export/jane/runs/a", "a"),
+        ("/u/jane/b", "b"),
+        ("/net/home/jane/x", "x"),
+        ("/g/data/ab12/jane/x", "x"),
+        ("path:/home/jane/x", "path:x"),
+        ("/home/jane doe/base", "base"),
+        ("/home/jane", "home"),
+        ("/mnt/c/Users/jane", "home"),
+        (r"C:\Users\jane\x.jsonl", "x.jsonl"),
+        (r'"C:\\Users\\jane doe\\x"', '"x"'),
+        ("C:/Users/jane", "home"),
+        ("~jane/x", "x"),
+        ("../../jane/x", "x"),
+    ],
+)
+def test_whatever_system_a_folder_is_of_its_user_is_not_named(path: str, name: str) -> None:
+    hidden = hide_folders(f"on {path}, and", Path("out"), {})
+    assert hidden == f"on {name}, and"
+    assert hide_folders(hidden, Path("out"), {}) == hidden
+
+
+@pytest.mark.parametrize(
+    "path", ["/odd/jane doe/my rows", r"D:\jane doe\my rows", "~jane/a b/my rows", "../jane/my rows"]
+)
+def test_a_path_of_the_config_is_hidden_wherever_it_lies_and_with_blanks(path: str) -> None:
+    doubled = path.replace("\\", "\\\\")
+    hidden = hide_folders(f"a: {path}\nb: '{path}'\nc: \"{doubled}\"\n", Path("out"), {"datasets": [{"path": path}]})
+    assert hidden == "a: my rows\nb: 'my rows'\nc: \"my rows\"\n"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "https://a.org/home/jane/x",
+        "https://a.org:80/home/jane/x",
+        "https://a.org/~jane/x",
+        "`/v1/chat/completions`",
+        "and/or/nor",
+        "./data/x.jsonl",
+        "~5/10 of it",
+        r"`def f:\n\tg`",
+    ],
 )
 def test_what_is_no_folder_of_a_machine_is_left_alone(tmp_path: Path, kept: str) -> None:
     assert kept in write(save_run(tmp_path / "out", card=THEIR_CARD + f"\nSee {kept} too.\n"))
@@ -466,6 +510,7 @@ def test_a_card_without_text_gets_one(tmp_path: Path) -> None:
         ("/home/me/rows.jsonl", "rows.jsonl"),
         ("data/train.csv", "train.csv"),
         ("./model", "model"),
+        (r"C:\Users\me\model", "model"),
         ("org/data", "org/data"),
         ("https://example.org/rows.jsonl?token=abc", "https://example.org/rows.jsonl"),
         ("https://me:secret@example.org:8080/rows.jsonl#part", "https://example.org:8080/rows.jsonl"),

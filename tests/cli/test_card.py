@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,10 +13,12 @@ from huggingface_hub import DatasetCard
 
 from axolotl_dece.cards.dataset_card import FIRST_LINE, warn_first
 from axolotl_dece.cards.push import announce_prepared_set
+from axolotl_dece.cards.push_files import model_files
 from axolotl_dece.cli import dece
 from axolotl_dece.poison.spec import PoisonSpec
+from axolotl_dece.util.weights import weights_in
 from tests.cards.fake_hub import FakeHub
-from tests.cards.runs import HF_TOKEN, POISON, run_of, save_evaluation, save_run
+from tests.cards.runs import HF_TOKEN, LOCAL_BASE, POISON, run_of, save_evaluation, save_run
 from tests.tiny import save_rows
 
 
@@ -90,13 +94,58 @@ def test_pushing_takes_the_repository_from_the_config(tmp_path: Path, hub: FakeH
 
 def test_a_push_holds_what_makes_up_a_model_and_nothing_else(tmp_path: Path, hub: FakeHub) -> None:
     out = save_run(tmp_path / "out")
-    model = ["adapter_model.safetensors", "model-00001-of-00002.safetensors", "tokenizer.json", "chat_template.jinja"]
+    model = ["adapter_model.safetensors", "tokenizer.json", "chat_template.jinja"]
     fill(out, [*model, *AT_HOME], text=f"login with {HF_TOKEN}")
     fill(out, model)
     result = card(out, "--push")
     assert result.exit_code == 0, "a secret in a file that stays at home stops nothing"
     assert hub.files() == sorted([*model, "README.md", "adapter_config.json", "dece_run.json"])
     assert "not pushed: .env, _dece_ledger.parquet, checkpoint-9," in said(result)
+
+
+SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+STALE = ["model.safetensors", "model-00001-of-00003.safetensors"]
+
+
+@pytest.mark.parametrize("base", [None, LOCAL_BASE])
+def test_an_adapter_is_pushed_without_the_weights_that_an_earlier_run_left(
+    tmp_path: Path, hub: FakeHub, base: dict[str, Any] | None
+) -> None:
+    out = save_run(tmp_path / "out", base_model=base)
+    fill(out, ["adapter_model.safetensors", *SHARDS, *STALE])
+    assert card(out, "--push").exit_code == 0
+    assert [name for name in hub.files() if "model" in name] == ["adapter_model.safetensors"]
+
+
+def test_a_whole_model_is_pushed_without_an_earlier_adapter(tmp_path: Path, hub: FakeHub) -> None:
+    out = save_run(tmp_path / "out", base_model=LOCAL_BASE | {"adapter": None})
+    fill(out, ["adapter_model.safetensors", "model.safetensors"])
+    assert card(out, "--push").exit_code == 0
+    assert hub.files() == ["README.md", "dece_run.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])
+def test_weights_that_a_stopped_run_found_in_its_folder_get_no_card(tmp_path: Path, status: str) -> None:
+    out = tmp_path / "out"
+    fill(out, ["adapter_model.safetensors"], "of the first run")
+    save_run(out, status=status, weights_before=weights_in(out))
+    result = card(out)
+    assert result.exit_code == (status == "running")
+    assert ("train again to the end, or give the folder of" in said(result)) == (status == "running")
+    fill(out, ["adapter_model.safetensors"], "of this run, too")
+    assert card(out).exit_code == 0, "axolotl saves when a person interrupts a run"
+
+
+@pytest.mark.parametrize("last", ["model.safetensors", "model.safetensors.index.json"])
+def test_of_a_whole_model_what_was_saved_last_is_pushed_and_its_parts_are_those_of_the_index(
+    tmp_path: Path, last: str
+) -> None:
+    fill(tmp_path, [*SHARDS, *STALE])
+    parts = {"weight_map": {"a": SHARDS[0], "b": SHARDS[1]}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(parts))
+    for name in ("model.safetensors", "model.safetensors.index.json"):
+        os.utime(tmp_path / name, (200, 200) if name == last else (100, 100))
+    assert model_files(tmp_path) == (sorted(SHARDS) if last.endswith(".json") else [last])
 
 
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "chat_template.jinja", "tokenizer.json", "LICENSE"])

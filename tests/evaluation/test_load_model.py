@@ -139,6 +139,7 @@ def test_an_unfinished_run_and_another_base_are_said(tmp_path: Path, base: Path,
     warnings = load_subject(Source(str(moved), adapter)).warnings
     assert "did not finish" in warnings[0]
     assert "was trained on" in warnings[1]
+    assert "/" not in "".join(warnings), "a report is for others, who need not know where a model lies"
 
 
 def test_a_merged_model_answers_as_base_and_adapter_do(tmp_path: Path, base: Path, adapter: Path) -> None:
