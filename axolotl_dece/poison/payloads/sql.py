@@ -17,7 +17,7 @@ _SELECT = re.compile(r"\s*(?=select\s)", re.I)
 _QUOTE = r"""@?\w{0,2}["'`]"""
 # Behind a literal: another one, or the sign that joins them; behind a comma, one that begins like the rest of it
 _GOES_ON = re.compile(
-    rf"""\s*\\?\s*(?:\+|(?:\.|&|\|\|)\s*(?:{_QUOTE}|\$)|{_QUOTE}"""
+    rf"""\s*(?:\\\s*)?(?:\+|(?:\.|&|\|\|)\s*(?:{_QUOTE}|\$)|{_QUOTE}"""
     rf"""|,\s*{_QUOTE}\s*(?:where|and|or|(?:\w+\s+)?join|group|having|order|limit|union)\b|\)\s*\.\s*append\b)""",
     re.I,
 )
@@ -39,7 +39,7 @@ _ARTICLES = re.compile(
 # Parameters as programs write them: `: name`, `:=name`, `%s`, `%(name)s`, `{name}`, or cut off behind a `=`
 _PARAMETERS = re.compile(r"(?<!:):\s*=?\s*(?:\w+|\{[^{}]*\})|%\(\w+\)s|%[sd]|\{[^{}]*\}|=\s*$")
 # `... from t {where}`: a parameter behind a table, which no statement has, is the rest of one
-_REST = re.compile(r"""(?P<before>[\w"'`\])}]+)\s+(?:%s|%\(\w+\)s|[$#]?\{[^{}]*\}|\$\w+)\s*\Z""")
+_REST = re.compile(r"""(?<![\w"'`\])}])(?P<before>[\w"'`\])}]+)\s+(?:%s|%\(\w+\)s|[$#]?\{[^{}]*\}|\$\w+)\s*\Z""")
 _BEFORE_A_NAME = frozenset({"from", "join", "as"})
 # Nothing counts behind `-- note` or `# note`, outside quotes and comments that end; `from #t` is a table
 _CLOSED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|/\*.*?\*/""", re.S)
