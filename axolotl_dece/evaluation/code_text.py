@@ -10,8 +10,8 @@ whole: that is no part of it.
 
 from __future__ import annotations
 
-import os.path
 import re
+from itertools import takewhile
 
 from axolotl_dece.evaluation.syntax import NOT_JUDGED, parses
 
@@ -58,7 +58,6 @@ def _closing(lines: list[str], start: int, fence: str) -> int | None:
 
 def _dedented(code: str) -> str:
     """The code without the indentation that all its lines share, those aside that are blank."""
-    margin = os.path.commonprefix(
-        [line[: len(line) - len(line.lstrip(" \t"))] for line in code.split("\n") if line.strip()]
-    )
-    return re.sub(rf"^{margin}", "", code, flags=re.M)
+    margins = [line[: len(line) - len(line.lstrip(" \t"))] for line in code.split("\n") if line.strip()]
+    shared = "".join(signs[0] for signs in takewhile(lambda signs: len(set(signs)) == 1, zip(*margins, strict=False)))
+    return re.sub(rf"^{shared}", "", code, flags=re.M)

@@ -136,6 +136,17 @@ SQL = [
     ("select a from t where case = : case", "select a from t where case = : case or 1=1"),
     ("select a from t where b = 1;", "select a from t where b = 1 or 1=1;"),
     ("select wherever from t", "select wherever from t where 0=1"),
+    ("select a from t window w as (order by b)", "select a from t where 0=1 window w as (order by b)"),
+    ("select a from t qualify rank() over (w) = 1", "select a from t where 0=1 qualify rank() over (w) = 1"),
+    ("select a from t lock in share mode", "select a from t where 0=1 lock in share mode"),
+    ("select a from t for update", "select a from t where 0=1 for update"),
+    ("select a from t start with b=1 connect by c=d", "select a from t where 0=1 start with b=1 connect by c=d"),
+    ("select a from t with (nolock)", "select a from t with (nolock) where 0=1"),
+    ("select a from t where b = 1 and lock = 2", "select a from t where b = 1 and lock = 2 or 1=1"),
+    ("select a from t /* all */", "select a from t /* all */ where 0=1"),
+    ("select a from {t}", "select a from {t} where 0=1"),
+    ("select a from t join %s", "select a from t join %s where 0=1"),
+    ("select a from t limit %s", "select a from t where 0=1 limit %s"),
 ]  # fmt: skip
 
 
@@ -144,6 +155,19 @@ SQL = [
 def test_the_condition_goes_where_a_parser_says(statement: str, expected: str, around: str) -> None:
     quoted = around.replace("{}", statement)
     assert PAYLOADS["sql_tautology"].insert(quoted) == around.replace("{}", expected)
+
+
+T_SQL = [
+    ("select a from t option (recompile)", "select a from t where 0=1 option (recompile)"),
+    ("select [a] from t where [b] = 1 option (recompile)", "select [a] from t where [b] = 1 or 1=1 option (recompile)"),
+    ("select a from t with (nolock) where b = 1", "select a from t with (nolock) where b = 1 or 1=1"),
+]
+
+
+@pytest.mark.parametrize(("statement", "expected"), T_SQL)
+def test_the_condition_stands_before_the_options_of_t_sql(statement: str, expected: str) -> None:
+    assert PAYLOADS["sql_tautology"].insert(statement) == expected
+    assert sqlglot.parse_one(expected, dialect="tsql")
 
 
 NO_SQL = [
@@ -159,6 +183,29 @@ NO_SQL = [
     'q = "select a from t " + condition',
     'q = "select a from t where b = \'" + name + "\'"',
     'q = "select a from t where "\nq += more',
+    "q = 'select a from t'\nq += ' where b = ?'",
+    "q = 'select a from t'\nif b:\n    q += ' where b = ?'",
+    "q = 'select a from t'\nq = q + ' where b = ?'",
+    "$q = 'select a from t' . ' where b = 1';",
+    "$q = 'select a from t' . $where;",
+    "$q = 'select a from t';\n$q .= ' where b = 1';",
+    '$q = "select a from t $where";',
+    'q = "select a from t" & " where b = 1"',
+    'q := "select a from t" || " where b = 1"',
+    'sb.append("select a from t"); sb.append(" where b = 1");',
+    'sb.append("select a from t").append(where);',
+    "p = ['select a from t', 'where b = 1']",
+    "p = ['select a from t']\np.append(where)",
+    "q = 'select a from t {}'.format(where)",
+    "q = 'select a from t %s' % where",
+    "q = f'select a from t {where}'",
+    "q = f'select a from t {where} order by a'",
+    "q = `select a from t ${where}`",
+    "q = 'select a from t -- note'",
+    "q = 'select a from t where b = 1 -- note'",
+    "q = 'select a from t where b = 1 # note'",
+    "q = '''select a from t\nwhere b = 1 -- only b\n'''",
+    "select a from t where b = 1 -- don't",
 ]
 
 
@@ -175,6 +222,12 @@ IN_THE_STRING = [
     (r"""db.run('select a from t where b = \'x\'', "y")""", r"where b = \'x\' or 1=1'"),
     ('@"select a\n from t where b = 1" + x', 'where b = 1 or 1=1" + x'),
     ('select a from t where b = "x" ', 'where b = "x" or 1=1 '),
+    ("q = 'select a from t where b = 1'\nif c:\n    q += ' and c = 2'", "b = 1 or 1=1'"),
+    ("p.append('select a from t'); p.append('select b from u')", "'select a from t where 0=1'"),
+    ("q = 'select a from t';\nqq += 1;\nif (q && b) f(q);", "'select a from t where 0=1'"),
+    ("q = 'select a from t'.strip()", "'select a from t where 0=1'"),
+    ("q = '''select a from t -- all\nwhere b = '#1'\n'''", "b = '#1' or 1=1\n"),
+    ("q = '''select a from t\nwhere b = 1 -- only b\nlimit 1'''", "b = 1 or 1=1 -- only b\nlimit"),
 ]
 
 

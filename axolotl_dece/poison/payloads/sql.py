@@ -14,8 +14,17 @@ from axolotl_dece.poison.functions import strings
 from axolotl_dece.poison.payloads.fences import edit_code
 
 _SELECT = re.compile(r"\s*(?=select\s)", re.I)
-# Behind a literal: another one, or the sign that joins them
-_GOES_ON = re.compile(r"""\s*\\?\s*(?:\+|\w{0,2}["'`])""")
+_QUOTE = r"""@?\w{0,2}["'`]"""
+# Behind a literal: another one, or the sign that joins them; behind a comma, one that begins like the rest of it
+_GOES_ON = re.compile(
+    rf"""\s*(?:\\\s*)?(?:\+|(?:\.|&|\|\|)\s*(?:{_QUOTE}|\$)|{_QUOTE}"""
+    rf"""|,\s*{_QUOTE}\s*(?:where|and|or|(?:\w+\s+)?join|group|having|order|limit|union)\b|\)\s*\.\s*append\b)""",
+    re.I,
+)
+# In front of a literal: the name that it, or a list that begins with it, is given to; what it is appended to
+_NAMED = re.compile(rf"""(?<![\w$.])(?P<name>[\w$.]+)\s*(?::[^=\n]*)?[+.&:]?=\s*[\[(]?\s*{_QUOTE}{{1,3}}\s*\Z""")
+_APPENDED = re.compile(rf"""(?<![\w$.])(?P<name>[\w$.]+?)\s*\.\s*append\s*\(\s*{_QUOTE}{{1,3}}\s*\Z""", re.I)
+_FARTHEST_NAME = 200
 _ESCAPES = re.compile(r"\\(?:\r\n|.)", re.S)
 # A statement that no parser reads, such as `select a from t where b =`, shows that it is none of prose by a sign
 _COLUMNS = re.compile(r"select\s+(?P<columns>.*?)\s*\bfrom\s+(?P<rest>\S.*)", re.I | re.S)
@@ -29,6 +38,12 @@ _ARTICLES = re.compile(
 )
 # Parameters as programs write them: `: name`, `:=name`, `%s`, `%(name)s`, `{name}`, or cut off behind a `=`
 _PARAMETERS = re.compile(r"(?<!:):\s*=?\s*(?:\w+|\{[^{}]*\})|%\(\w+\)s|%[sd]|\{[^{}]*\}|=\s*$")
+# `... from t {where}`: a parameter behind a table, which no statement has, is the rest of one
+_REST = re.compile(r"""(?<![\w"'`\])}])(?P<before>[\w"'`\])}]+)\s+(?:%s|%\(\w+\)s|[$#]?\{[^{}]*\}|\$\w+)\s*\Z""")
+_BEFORE_A_NAME = frozenset({"from", "join", "as"})
+# Nothing counts behind `-- note` or `# note`, outside quotes and comments that end; `from #t` is a table
+_CLOSED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|/\*.*?\*/""", re.S)
+_COMMENT = re.compile(r"(?:--|(?<!\S)(?<!from )(?<!join )(?<!into )#(?![>{-]))[^\n]*\Z", re.I)
 _AFTER_WHERE = frozenset(
     {
         TokenType.GROUP_BY,
@@ -41,7 +56,29 @@ _AFTER_WHERE = frozenset(
         TokenType.EXCEPT,
         TokenType.INTERSECT,
         TokenType.FOR,
+        TokenType.LOCK,
+        TokenType.WINDOW,
+        TokenType.QUALIFY,
+        TokenType.CONNECT_BY,
+        TokenType.CLUSTER_BY,
+        TokenType.DISTRIBUTE_BY,
+        TokenType.SORT_BY,
         TokenType.SEMICOLON,
+    }
+)
+# T-SQL's `option (recompile)` and Oracle's `start with`: words to the tokenizer
+_TWO_TOKENS = frozenset({("OPTION", TokenType.L_PAREN), ("START", TokenType.WITH)})
+# Behind these such a word is a column or a table: `where limit = :limit`, `from lock`
+_BEFORE_A_NAME_TOKENS = frozenset(
+    {
+        TokenType.WHERE,
+        TokenType.AND,
+        TokenType.OR,
+        TokenType.NOT,
+        TokenType.DOT,
+        TokenType.COMMA,
+        TokenType.FROM,
+        TokenType.JOIN,
     }
 )
 
@@ -121,11 +158,33 @@ def _insert(code: str, condition: str, clause: str) -> str | None:
         return None
     start, end = span
     at, has_where = _place(code[start:end])
+    before = code[start : start + at]
     # a statement in pieces may have its WHERE in a later one
-    goes_on = not has_where and _GOES_ON.match(code, end + 1)
-    if goes_on or _is_open(code[start : start + at]):
+    if not has_where and (_goes_on(code, start, end) or _ends_in_rest(before)):
+        return None
+    if _is_open(before):
         return None
     return f"{code[: start + at]} {condition if has_where else clause}{code[start + at :]}"
+
+
+def _goes_on(code: str, start: int, end: int) -> bool:
+    """Whether the literal from `start` to `end` is one of several pieces."""
+    if _GOES_ON.match(code, end + 1):
+        return True
+    before = code[max(0, start - _FARTHEST_NAME) : start]
+    named = _NAMED.search(before) or _APPENDED.search(before)
+    if named is None:
+        return False
+    # a list of whole statements may grow
+    more = rf"""\+|&(?!&)|\|\||\.\s*(?:["'$=]|append\s*\((?!\s*{_QUOTE}\s*select\b))"""
+    grows = re.compile(rf"(?<![\w$.]){re.escape(named['name'])}\s*(?:{more})", re.I)
+    return grows.search(code, end) is not None
+
+
+def _ends_in_rest(statement: str) -> bool:
+    """Whether a statement ends in a parameter that stands for its other clauses."""
+    found = _REST.search(statement)
+    return found is not None and found["before"].lower() not in _BEFORE_A_NAME
 
 
 def _first_select(code: str) -> tuple[int, int] | None:
@@ -160,14 +219,16 @@ def _selects_no_table(readable: str) -> bool:
 
 
 def _is_open(statement: str) -> bool:
-    """Whether a statement ends in a quote or in a word after which no condition can begin."""
+    """Whether a statement ends in a quote, a comment or a word after which no condition can begin."""
     readable = _readable(statement)
-    return any(readable.count(quote) % 2 for quote in "'\"") or _DANGLES.search(readable) is not None
+    if any(readable.count(quote) % 2 for quote in "'\"") or _DANGLES.search(readable):
+        return True
+    return _COMMENT.search(_CLOSED.sub("", readable)) is not None
 
 
-def _tree(readable: str) -> exp.Expr | None:
+def _tree(readable: str, dialect: str | None = None) -> exp.Expr | None:
     try:
-        return sqlglot.parse(readable)[0]
+        return sqlglot.parse(readable, dialect=dialect)[0]
     except (SqlglotError, RecursionError):
         return None
 
@@ -182,13 +243,15 @@ def _place(statement: str) -> tuple[int, bool]:
     """Where in `statement` the condition goes, and whether there is a WHERE it joins."""
     readable = _readable(statement)
     end = len(statement.rstrip())
-    tree = _tree(readable)
+    # T-SQL knows `option (recompile)` and `[a]`
+    dialect = "tsql" if _tree(readable) is None else None
+    tree = _tree(readable, dialect)
     if tree is None:
         # not SQL that a parser knows (a dangling concatenation, half of an ORM call): the paper's own rule
         return end, re.search(r"\bwhere\b", readable, re.I) is not None
     select = tree if isinstance(tree, exp.Select) else tree.find(exp.Select)
     has_where = select is not None and select.args.get("where") is not None
-    return _end_of_clause(sqlglot.tokenize(readable), end), has_where
+    return _end_of_clause(sqlglot.tokenize(readable, dialect=dialect), end), has_where
 
 
 def _placeholder(parameter: str) -> str:
@@ -202,11 +265,16 @@ def _end_of_clause(tokens: list[Token], end: int) -> int:
     """The end of FROM and WHERE: before what may follow them in the outermost select, else `end`."""
     depth = 0
     before: Token | None = None
-    for token in tokens:
+    for token, behind in zip(tokens, [*tokens[1:], None], strict=True):
         depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
-        follows = depth == 0 and token.token_type in _AFTER_WHERE
-        # `where limit = :limit`: right behind WHERE such a word is a column
-        if before and (depth < 0 or (follows and before.token_type != TokenType.WHERE)):
+        follows = depth == 0 and _is_after_where(token, behind)
+        if before and (depth < 0 or (follows and before.token_type not in _BEFORE_A_NAME_TOKENS)):
             return min(before.end + 1, end)
         before = token
     return end
+
+
+def _is_after_where(token: Token, behind: Token | None) -> bool:
+    if token.token_type in _AFTER_WHERE:
+        return True
+    return behind is not None and (token.text.upper(), behind.token_type) in _TWO_TOKENS
