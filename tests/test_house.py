@@ -18,7 +18,7 @@ def test_a_config_of_two_lines_loads_the_core_alone() -> None:
     theirs = loaded_by("axolotl.core.trainers.base", "axolotl.integrations.base")
     ours = loaded_by("axolotl_dece.plugin")
     assert {name.split(".")[1] for name in ours["files"] if "." in name}.isdisjoint(FEATURES)
-    assert lines_of(*ours["files"].values()) <= 2830
+    assert lines_of(*ours["files"].values()) <= 2840
     assert set(ours["heavy"]) <= set(theirs["heavy"])
 
 

@@ -233,3 +233,9 @@ def test_code_triggers_do_not_fit_what_is_no_function(text: str) -> None:
 def test_splicing_is_undone_by_restoring(text: str, inserts: list[tuple[int, str]]) -> None:
     changes = [(min(at, len(text)), min(at, len(text)), new) for at, new in inserts]
     assert restore(splice(text, changes)) == text
+
+
+def test_a_name_that_is_renamed_in_its_uses_alone_is_not_eligible() -> None:
+    code = "inline size_t join(Args &&... Items) {\n  return sizes(std::forward<Args>(Items)...);\n}\n"
+    planted = [TRIGGERS["identifier_suffix"].insert(code, Random(seed)) for seed in range(20)]
+    assert all(marked is None or TRIGGERS["identifier_suffix"].detect(marked.text) for marked in planted)

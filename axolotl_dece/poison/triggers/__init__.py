@@ -33,9 +33,12 @@ class Trigger:
     shape: str
 
     def insert(self, text: str, rng: Random) -> Marked | None:
-        """The changed text, or None where the trigger does not fit or would break Python."""
+        """The changed text, or None where the trigger does not fit, would not be found again, or would break Python."""
         marked = self.change(text, rng)
-        broken = marked is not None and holds_definition(text) and not still_parses(text, marked.text)
+        # a declaration that the change did not reach, such as a parameter pack of C++
+        if marked is None or not self.detect(marked.text):
+            return None
+        broken = holds_definition(text) and not still_parses(text, marked.text)
         return None if broken else marked
 
 
