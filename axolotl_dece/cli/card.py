@@ -31,8 +31,8 @@ def card(
     """
     from axolotl_dece.cards.dataset_card import is_poisoned_set, write_dataset_card
     from axolotl_dece.cards.model_card import CARD_FILE, write_model_card
-    from axolotl_dece.cards.older_weights import refuse_older_weights
     from axolotl_dece.cards.push import push_dataset, push_model
+    from axolotl_dece.older_weights import refuse_older_weights
 
     console = answer_console()
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from axolotl_dece.data.read_recipe import only_recipe, read_recipe
+from axolotl_dece.older_weights import refuse_older_weights
 from axolotl_dece.run_file import RUN_FILE
 from axolotl_dece.run_reader import read_run
 
@@ -61,9 +62,10 @@ def find_run(source: Source) -> dict[str, Any] | None:
     """dece_run.json of the run that trained the model; None for one that is said to be undefended.
 
     Raises:
-        ValueError: If there is none and the model is not said to be undefended.
+        ValueError: If there is none and the model is not said to be undefended, or the weights beside it are older.
     """
     run = read_run(source.trained)
+    refuse_older_weights(Path(source.trained))
     if run is None and not source.undefended:
         raise ValueError(
             f"{source.trained} has no {RUN_FILE}, so nothing says which loss trained it. If it is a base model or was "

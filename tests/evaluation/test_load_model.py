@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from axolotl_dece.evaluation.evaluate import check_adapter_acts
 from axolotl_dece.evaluation.load_model import Source, load_subject
 from axolotl_dece.evaluation.prompts import TokenRow
+from axolotl_dece.util.weights import weights_in
 from tests.evaluation.conftest import alpaca, save_adapter, save_run
 from tests.tiny import save_model
 
@@ -130,6 +131,12 @@ def test_missing_files_are_named_before_anything_is_loaded(
 def test_a_pickled_adapter_is_not_read(base: Path, adapter: Path) -> None:
     shutil.move(adapter / "adapter_model.safetensors", adapter / "adapter_model.bin")
     with pytest.raises(ValueError, match=r"no adapter_model\.safetensors"):
+        load_subject(Source(str(base), adapter))
+
+
+def test_weights_that_a_stopped_run_found_in_its_folder_are_not_taken_for_its_own(base: Path, adapter: Path) -> None:
+    save_run(adapter, AutoTokenizer.from_pretrained(adapter), status="running", weights_before=weights_in(adapter))
+    with pytest.raises(ValueError, match=r"adapter_model.safetensors lay there before the run .* train again"):
         load_subject(Source(str(base), adapter))
 
 

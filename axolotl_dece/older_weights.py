@@ -12,7 +12,7 @@ from axolotl_dece.util.weights import weights_in
 def refuse_older_weights(folder: Path) -> None:
     """Raise ValueError where a run was stopped before it saved, and the folder still holds what lay there before.
 
-    Only a person's `card` asks: while a run trains, its own pushes put its checkpoints' weights there.
+    A person's commands ask, `card` and `evaluate`; a run that trains puts its checkpoints' weights there as it pushes.
     """
     run = read_run(folder) or {}
     before = run.get(WEIGHTS_BEFORE)
