@@ -56,9 +56,11 @@ def test_answers_of_a_version_that_noted_less_are_not_continued(tmp_path: Path) 
 
 
 ROW = b'{"instruction": "get w1", "output": "select w1"}'
+FOREIGN = [ROW, ROW[:20], ROW + b"\n" + ROW, b"\n" + ROW, b"plain text", b'{"format": 2}']
+NO_JSON = [b"[]\n", b"{\n", b"\xff\n", b"[" * 9999 + b"\n"]
 
 
-@pytest.mark.parametrize("content", [ROW, ROW[:20], ROW + b"\n" + ROW, b"\n" + ROW, b"plain text", b'{"format": 2}'])
+@pytest.mark.parametrize("content", FOREIGN + NO_JSON)
 def test_a_file_of_somebody_else_keeps_every_byte(tmp_path: Path, content: bytes) -> None:
     """A file of rows without a last newline looks like a log that a kill cut short."""
     path = tmp_path / "clean.jsonl"
@@ -108,15 +110,6 @@ def test_a_log_that_cannot_be_read_says_what_to_do(tmp_path: Path, harm: Callabl
     harm(path)
     with pytest.raises(ValueError, match=message):
         list(read_answers(path))
-
-
-@pytest.mark.parametrize("content", [b"[]\n", b"{\n", b"\xff\n", b"[" * 9999 + b"\n"])
-def test_a_file_that_is_no_log_is_not_continued(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "clean.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"clean\.jsonl is no log of answers.*another `--out`"):
-        AnswerLog(path, ORIGIN)
-    assert path.read_bytes() == content
 
 
 def test_a_full_disk_is_named_and_keeps_what_was_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

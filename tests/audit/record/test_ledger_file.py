@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -132,22 +134,30 @@ def test_a_ledger_in_which_one_bit_changed_is_refused_or_read_as_it_was(tmp_path
     assert refused > len(content) // 61 // 2
 
 
+def save_ledger(folder: Path) -> Path:
+    path, data = folder / LEDGER_FILE, dataset(REPEATED)
+    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
+    return path
+
+
+def change_column(path: Path, name: str, change: Callable[[list[Any]], list[Any]]) -> None:
+    table = pq.read_table(path)
+    changed = pa.array(change(table.column(name).to_pylist()), table.field(name).type)
+    pq.write_table(table.set_column(table.column_names.index(name), table.field(name), changed), path)
+
+
 @pytest.mark.parametrize("name", ["held", "last", "is_target", "input_ids"])
 def test_a_ledger_whose_columns_do_not_fit_together_is_refused(tmp_path: Path, name: str) -> None:
     """As bits that changed in a column's list lengths leave it."""
-    path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
-    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
-    table = pq.read_table(path)
-    at, shorter = table.column_names.index(name), [one[:-1] for one in table.column(name).to_pylist()]
-    pq.write_table(table.set_column(at, table.field(name), pa.array(shorter, table.field(name).type)), path)
+    path = save_ledger(tmp_path)
+    change_column(path, name, lambda values: [one[:-1] for one in values])
     with pytest.raises(ValueError, match=rf"{LEDGER_FILE} is damaged: .*; train again"):
         read_audit(tmp_path)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("held", pa.large_list(pa.int64())), ("copies", pa.string())])
 def test_a_ledger_whose_column_is_of_another_type_is_refused(tmp_path: Path, name: str, kind: pa.DataType) -> None:
-    path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
-    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
+    path = save_ledger(tmp_path)
     table = pq.read_table(path)
     pq.write_table(table.set_column(table.column_names.index(name), name, table.column(name).cast(kind)), path)
     with pytest.raises(ValueError, match=rf"{LEDGER_FILE} is damaged: `{name}` is of another type"):
@@ -156,13 +166,9 @@ def test_a_ledger_whose_column_is_of_another_type_is_refused(tmp_path: Path, nam
 
 @pytest.mark.parametrize("name", ["held", "copies"])
 def test_a_ledger_with_a_value_missing_is_refused(tmp_path: Path, name: str) -> None:
-    path, data = tmp_path / LEDGER_FILE, dataset(REPEATED)
-    write_ledger(path, visited(), tabulate(data), read_rows(data), {"config_digest": "x"})
-    table = pq.read_table(path)
-    values = table.column(name).to_pylist()
-    values[3] = [None, *values[3][1:]] if name == "held" else None
-    at, kind = table.column_names.index(name), table.field(name).type
-    pq.write_table(table.set_column(at, table.field(name), pa.array(values, kind)), path)
+    path = save_ledger(tmp_path)
+    hole = (lambda value: [None, *value[1:]]) if name == "held" else (lambda _: None)
+    change_column(path, name, lambda values: [*values[:3], hole(values[3]), *values[4:]])
     with pytest.raises(ValueError, match=rf"{LEDGER_FILE} is damaged: `{name}` has values that are missing"):
         read_audit(tmp_path)
 
@@ -170,9 +176,7 @@ def test_a_ledger_with_a_value_missing_is_refused(tmp_path: Path, name: str) -> 
 def test_a_part_whose_columns_do_not_fit_together_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     write_part(path, visited(), {"dataset": "abc"})
-    table = pq.read_table(path)
-    shorter = pa.array([one[:-1] for one in table.column("last").to_pylist()], table.field("last").type)
-    pq.write_table(table.set_column(table.column_names.index("last"), table.field("last"), shorter), path)
+    change_column(path, "last", lambda values: [one[:-1] for one in values])
     with pytest.raises(ValueError, match=r"part.parquet is damaged: `last` has"):
         read_part(path)
 
