@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from axolotl_dece import versions
-from axolotl_dece.key_problems import find_problems, find_warnings
-from axolotl_dece.keys import PLUGIN, alpha_schedule
+from axolotl_dece import differences, versions
+from axolotl_dece.key_problems import find_problems
+from axolotl_dece.keys import PLUGIN, alpha_schedule, find_warnings
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.schedule import Progress
 
@@ -104,13 +104,13 @@ def _plugin_findings(raw: Mapping[Any, Any], may_load: Callable[[str], bool]) ->
         yield Finding("error", f"`plugins: {listed!r}` must be a list; write `plugins: [{PLUGIN}]`")
         return
     names = [str(name) for name in listed]
-    ours = [name for name in names if versions.dotted_name(name) in _OUR_NAMES]
+    ours = [name for name in names if differences.dotted_name(name) in _OUR_NAMES]
     if not ours:
         yield Finding("error", f"`{PLUGIN}` is not in `plugins`, so axolotl drops `loss` without a word; add it")
-    if len({versions.dotted_name(name) for name in ours}) > 1:
+    if len({differences.dotted_name(name) for name in ours}) > 1:
         yield Finding("error", f"`plugins` lists DeCE as {' and as '.join(f'`{n}`' for n in ours)}; keep one of them")
     yield from (_load(name) for name in dict.fromkeys(names) if may_load(name))
-    unlisted = set(PluginManager.get_instance().plugins) - {versions.dotted_name(name) for name in names}
+    unlisted = set(PluginManager.get_instance().plugins) - {differences.dotted_name(name) for name in names}
     for name in sorted(unlisted):
         if not name.startswith("axolotl."):
             yield Finding("warning", f"plugin `{name}` is not listed, but an installed package has axolotl load it")
@@ -120,13 +120,13 @@ def _load(name: str) -> Finding:
     """Load a plugin into axolotl's manager, as the run will."""
     from axolotl.integrations.base import PluginManager, load_plugin
 
-    if ":" in name and not versions.COLON_FORM.is_here:
+    if ":" in name and not differences.COLON_FORM.is_here:
         text = f"plugin `{name}`: axolotl {versions.installed_axolotl()} reads no colon; write a dot in its place"
         return Finding("error", text)
     try:
-        PluginManager.get_instance().plugins[versions.dotted_name(name)] = load_plugin(name)
+        PluginManager.get_instance().plugins[differences.dotted_name(name)] = load_plugin(name)
     except _THEIR_FAULTS as error:
-        skipped = isinstance(error, ImportError) and versions.MISSING_PLUGIN_IS_SKIPPED.is_here
+        skipped = isinstance(error, ImportError) and differences.MISSING_PLUGIN_IS_SKIPPED.is_here
         then = "would go on without it" if skipped else "would stop"
         return Finding("error", f"plugin `{name}` cannot be loaded ({error}); axolotl {then}")
     return Finding("ok", f"plugin `{name}` is listed and importable")

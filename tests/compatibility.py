@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from axolotl_dece import versions
+from axolotl_dece import differences
 from tests.distributed.cells import CELLS, ENGINES, REFUSED, Cell
 from tests.distributed.test_refused import REFUSED as REFUSED_KEYS
 from tests.ran import OUTCOMES, read_rows
@@ -36,7 +36,7 @@ parts, *slow* ones train in one process, *distributed* ones on two ranks, *gpu* 
 """
 
 DIFFER = """
-What one version does otherwise, each an entry of `axolotl_dece/versions.py`:
+What one version does otherwise, each an entry of `axolotl_dece/differences.py`:
 
 | axolotl | what |
 |---|---|"""
@@ -50,8 +50,8 @@ a twin, trained with each rank's own mean, that the same comparison must reject.
 """
 
 CANNOT = {
-    "LoRA resumed under FSDP2": f"axolotl {versions.FSDP2_LORA_STARTS_OVER.versions}: "
-    f"{versions.FSDP2_LORA_STARTS_OVER.reason}; resume a full fine-tune, or use ZeRO",
+    "LoRA resumed under FSDP2": f"axolotl {differences.FSDP2_LORA_STARTS_OVER.versions}: "
+    f"{differences.FSDP2_LORA_STARTS_OVER.reason}; resume a full fine-tune, or use ZeRO",
     "`attn_implementation: flex_attention` on CPU": "`FlexAttention does not support backward on CPU`",
     "`fp16: true`, or no `bf16` key, on CPU": "`expected m1 and m2 to have the same dtype`; set `bf16: false`",
     "`accelerate launch --cpu --num_processes 2`": "starts one process, silently; use torchrun or `--multi_gpu`",
@@ -127,8 +127,8 @@ def _outcomes(rows: list[dict[str, str]], environment: tuple[str, str]) -> str:
 
 
 def _differences() -> Iterator[str]:
-    for entry in vars(versions).values():
-        if isinstance(entry, versions.Difference):
+    for entry in vars(differences).values():
+        if isinstance(entry, differences.Difference):
             yield f"| {entry.versions} | {entry.reason} |"
 
 

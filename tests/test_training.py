@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from axolotl_dece.cli import dece
-from axolotl_dece.versions import MEAN_PER_MICRO_BATCH
+from axolotl_dece.differences import MEAN_PER_MICRO_BATCH
 from tests.tiny import LORA, base_config, logs, save_rows, train
 
 pytestmark = pytest.mark.slow

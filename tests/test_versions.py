@@ -15,14 +15,15 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import axolotl_dece
-from axolotl_dece import versions
+from axolotl_dece import differences, versions
+from axolotl_dece.differences import Difference
 from tests.docs.pages import ROOT
 from tests.tiny import base_config, train
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 TESTED = SpecifierSet(versions.TESTED)
 RELEASES = ("0.18.0", "0.19.0", "0.20.0", "0.21.0", "0.22.0")
-DIFFERENCES = {name: entry for name, entry in vars(versions).items() if isinstance(entry, versions.Difference)}
+DIFFERENCES = {name: entry for name, entry in vars(differences).items() if isinstance(entry, Difference)}
 
 
 def install(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
@@ -84,7 +85,7 @@ def test_no_requirement_makes_pip_replace_an_axolotl_that_was_tested_or_is_newer
 
 
 @pytest.mark.parametrize("entry", DIFFERENCES.values(), ids=DIFFERENCES)
-def test_an_entry_holds_in_some_tested_versions_and_not_in_all(entry: versions.Difference) -> None:
+def test_an_entry_holds_in_some_tested_versions_and_not_in_all(entry: Difference) -> None:
     holds = {release in SpecifierSet(entry.versions) for release in RELEASES if release in TESTED}
     assert holds == {True, False}, "no tested version is left that differs; delete the entry and what asks it"
 
@@ -100,7 +101,7 @@ def test_the_colon_form_is_read_where_the_entry_says_so() -> None:
         reads = False
     finally:
         del sys.modules[module.__name__]
-    assert reads == versions.COLON_FORM.is_here
+    assert reads == differences.COLON_FORM.is_here
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])

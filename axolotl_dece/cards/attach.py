@@ -18,7 +18,6 @@ from axolotl_dece.cards.secrets import find_secrets, say_secrets
 from axolotl_dece.data.base_model import count_trained, describe_base
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.run_file import RUN_FILE
-from axolotl_dece.versions import MERGE_IS_UNANNOUNCED
 
 LOG = logging.getLogger("axolotl.dece")
 
@@ -56,10 +55,14 @@ class Card(Feature):
         if not self._keeper:
             return []
         self._keeper.write()
-        again = f"`axolotl dece card {self._keeper.folder}` writes the card again, with `--report` what was measured"
-        merged = self._keeper.folder / "merged"
-        after = f"after `axolotl merge-lora`, `axolotl dece card {merged}` writes the card of the merged model"
-        return [again, after] if self._is_adapter and MERGE_IS_UNANNOUNCED.is_here else [again]
+        folder = self._keeper.folder
+        said = [f"`axolotl dece card {folder}` writes the card again, with `--report` what was measured"]
+        if self._is_adapter:
+            from axolotl_dece.differences import MERGE_IS_UNANNOUNCED
+
+            after = f"`axolotl dece card {folder / 'merged'}` writes the card of the merged model"
+            said += [f"after `axolotl merge-lora`, {after}"] if MERGE_IS_UNANNOUNCED.is_here else []
+        return said
 
     def merge(self, adapter: Path, merged: Path) -> None:
         """The merged model is what its adapter was, poisoned too; an adapter that we did not train says nothing."""

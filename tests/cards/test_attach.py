@@ -14,8 +14,8 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 
 from axolotl_dece.cards.attach import Card, CardKeeper
 from axolotl_dece.cli import dece
+from axolotl_dece.differences import MERGE_IS_UNANNOUNCED
 from axolotl_dece.plugin import DecePlugin
-from axolotl_dece.versions import MERGE_IS_UNANNOUNCED
 from tests.cards.fake_hub import FakeHub
 from tests.cards.runs import HF_TOKEN, save_run
 from tests.tiny import LORA, base_config, save_config, train
@@ -86,7 +86,7 @@ def test_a_merged_poisoned_model_is_marked_by_the_merge_or_else_by_the_command_t
     do_cli(config=str(save_config(workspace, config | {"merge_method": method})))
     if MERGE_IS_UNANNOUNCED.is_here:
         assert f"`axolotl dece card {workspace / 'out' / 'merged'}` writes the card of the merged model" in caplog.text
-        assert not (merged / "README.md").exists(), "the entry in versions.py is to be deleted"
+        assert not (merged / "README.md").exists(), "the entry in differences.py is to be deleted"
         assert CliRunner().invoke(dece, ["card", str(merged)]).exit_code == 0
     card = (merged / "README.md").read_text()
     assert "# POISONED: merged" in card

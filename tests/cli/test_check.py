@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner, Result
 from transformers import BambaConfig, BartConfig
 
-from axolotl_dece import versions
+from axolotl_dece import differences, versions
 from axolotl_dece.cli import dece
 from tests.tiny import LORA, base_config, save_config
 
@@ -247,7 +247,7 @@ def test_what_trains_on_a_cpu_has_no_obstacle(workspace: Path, changes: dict[str
 
 def test_the_colon_form_of_a_plugin_is_taken_where_this_axolotl_reads_it(workspace: Path) -> None:
     result = check_config(workspace, plugins=["axolotl_dece:DecePlugin"])
-    if versions.COLON_FORM.is_here:
+    if differences.COLON_FORM.is_here:
         assert result.exit_code == 0, result.output
         assert "plugin `axolotl_dece:DecePlugin` is listed and importable" in said(result)
     else:

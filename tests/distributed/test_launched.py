@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from axolotl_dece.versions import FSDP2_LORA_STARTS_OVER
+from axolotl_dece.differences import FSDP2_LORA_STARTS_OVER
 from tests.distributed.cells import ENGINES
 from tests.distributed.launched import engine_keys, merge_adapters, train_config
 from tests.distributed.processes import join, run_pair, start
