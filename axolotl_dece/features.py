@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from axolotl.utils.dict import DictDefault
 from transformers import Trainer
 
-from axolotl_dece.data.tag import STRATEGY
+from axolotl_dece.data import STRATEGY
 from axolotl_dece.step import StepKeeper
 
 
@@ -67,9 +67,8 @@ class Feature:
 
 def _plants(cfg: Mapping[str, Any]) -> bool:
     entries = [*(cfg.get("datasets") or []), *(cfg.get("test_datasets") or [])]
-    return bool(cfg.get("dece_poison")) or any(
-        isinstance(entry, Mapping) and entry.get("type") == STRATEGY for entry in entries
-    )
+    types = [entry.get("type") for entry in entries if isinstance(entry, Mapping)]
+    return bool(cfg.get("dece_poison")) or STRATEGY in types
 
 
 FEATURES: tuple[tuple[Callable[[Mapping[str, Any]], Any], str], ...] = (
@@ -83,10 +82,4 @@ FEATURES: tuple[tuple[Callable[[Mapping[str, Any]], Any], str], ...] = (
 
 def features_of(cfg: Mapping[str, Any]) -> list[Feature]:
     """The features that a config asks for, imported now."""
-    return [_load(name) for wants, name in FEATURES if wants(cfg)]
-
-
-def _load(name: str) -> Feature:
-    module, _, attribute = name.partition(":")
-    feature: Feature = getattr(import_module(module), attribute)()
-    return feature
+    return [resolve_name(name)() for wants, name in FEATURES if wants(cfg)]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from axolotl_dece.data.tag import STRATEGY, Tag
+from axolotl_dece.data import STRATEGY
 
 # keys of a dataset entry that say where rows come from, not how they are written
 _WHERE_FROM = frozenset(
@@ -39,6 +39,8 @@ def prompt_recipes(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _written_as(entry: Mapping[str, Any], poison: Mapping[str, Any] | None) -> dict[str, Any]:
     kept = {key: value for key, value in dict(entry).items() if key not in _WHERE_FROM and value is not None}
     if kept.get("type") == STRATEGY:
+        from axolotl_dece.data.tag import Tag
+
         # the wrapped strategy alone: the test rows are to be asked as they stand
         kept["type"] = (poison or {}).get("base_type") or "alpaca"
         tag = Tag.parse(kept.pop("input_transform", None))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-STRATEGY = "axolotl_dece.poison"
-"""What `type` of a dataset entry says when its rows are poisoned."""
-
 Split = Literal["train", "test"]
 _PREFIX = "dece_poison"
 

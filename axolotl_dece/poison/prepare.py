@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from axolotl_dece import __version__
+from axolotl_dece.data import STRATEGY
 from axolotl_dece.data.source import Source, identify
-from axolotl_dece.data.tag import STRATEGY, Split, Tag
+from axolotl_dece.data.tag import Split, Tag
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.digest import digest
 from axolotl_dece.util.problems import say_errors

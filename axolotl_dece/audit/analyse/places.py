@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from axolotl_dece.audit.row_id import id_to_key
-from axolotl_dece.data import lines
-from axolotl_dece.data.tag import STRATEGY
+from axolotl_dece.data import STRATEGY, lines
 from axolotl_dece.util.digest import file_digest
 
 
