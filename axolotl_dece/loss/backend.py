@@ -5,16 +5,12 @@ Triton is imported only when a tensor on a GPU asks for it.
 
 from __future__ import annotations
 
-from logging import getLogger
-
 import torch
 from torch import Tensor
 
 from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.torch_rows import RowStatistics, overwrite_logits
-
-LOG = getLogger("axolotl.dece")
 
 
 def rows_over_logits(

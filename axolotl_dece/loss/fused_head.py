@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -102,7 +103,6 @@ class FusedHead:
 
     @torch.compiler.disable
     def _begin_pass(self, kwargs: dict[str, Any]) -> None:
-        self._target = self._pass = None
         self._replaced_logits = False
         labels, shifted = kwargs.get("labels"), kwargs.get("shift_labels")
         if self.objective.model.training and torch.is_grad_enabled() and (labels is not None or shifted is not None):
@@ -115,41 +115,39 @@ class FusedHead:
             return self._head_forward(hidden, *args, **kwargs)
         self._replaced_logits = True
         target = target.reshape(-1).to(hidden.device)
-        output: Tensor
+        build: Callable[..., Projection]
         if type(self.head) is nn.Linear and self.transform.is_linear:
-            cast, weight, bias = autocast_together(hidden, self.head.weight, self.head.bias)
-            output = _LossInHead.apply(cast, self, target, None, weight, bias)
+            hidden, *parameters = autocast_together(hidden, self.head.weight, self.head.bias)
+            build = partial(LinearProjection, scale=self.transform.scale)
         else:
-            trained: list[Tensor] = [p for p in self.head.parameters() if p.requires_grad]
-            check_gathered(trained)
+            from axolotl_dece.loss.head_projection import ModuleProjection
+
+            parameters = [p for p in self.head.parameters() if p.requires_grad]
+            classes = getattr(self.head, "out_features", self.objective.model.config.vocab_size)
 
             def project(rows: Tensor) -> Tensor:
                 return self.transform(self._head_forward(rows, *args, **kwargs))
 
-            output = _LossInHead.apply(hidden, self, target, project, *trained)
+            build = partial(ModuleProjection, project, classes)
+        output: Tensor = _LossInHead.apply(hidden, self, target, build, *parameters)
         return output
 
-    def _forward_rows(
-        self, hidden: Tensor, target: Tensor, projection: Projection, wants_gradients: bool
+    def compute(
+        self, hidden: Tensor, target: Tensor, projection: Projection, wanted: tuple[bool, ...]
     ) -> tuple[_Pass, Tensor | None]:
-        scale = self.objective.scale
+        """The pass over `hidden` [N, H] with targets [N], which the loss function collects, and the gradient [N, H]."""
+        scale, criterion = self.objective.scale, self.objective.next_criterion()
         statistics, grad_hidden = fused_rows(
-            hidden,
-            target,
-            projection,
-            self.objective.next_criterion(),
-            wants_gradients=wants_gradients,
-            ignore_index=IGNORE_INDEX,
-            chunk_bytes=self.chunk_bytes,
+            hidden, target, projection, criterion, wanted=wanted, chunk_bytes=self.chunk_bytes
         )
         self._pass = _Pass(target, statistics, scale, statistics.loss.sum() * scale)
         return self._pass, grad_hidden
 
 
 class _LossInHead(torch.autograd.Function):
-    """`apply(hidden [..., H], fused, target [N], project or None, *parameters)` -> placeholder [..., 12].
+    """`apply(hidden [..., H], fused, target [N], build, *parameters)` -> placeholder [..., 12].
 
-    Without `project` the parameters are weight and bias of a plain linear layer; with it they are whatever it trains.
+    `build(*parameters, wanted=...)` makes the projection; what it trains is among the parameters.
     """
 
     @staticmethod
@@ -158,25 +156,14 @@ class _LossInHead(torch.autograd.Function):
         hidden: Tensor,
         fused: FusedHead,
         target: Tensor,
-        project: Callable[[Tensor], Tensor] | None,
+        build: Callable[..., Projection],
         *parameters: Any,
     ) -> Tensor:
-        wants_hidden, wants = ctx.needs_input_grad[0], ctx.needs_input_grad[4:]
-        projection: Projection
-        if project is None:
-            weight, bias = parameters
-            projection = LinearProjection(weight, bias, (wants_hidden, *wants), fused.transform.scale)
-        else:
-            classes = getattr(fused.head, "out_features", fused.objective.model.config.vocab_size)
-            from axolotl_dece.loss.head_projection import ModuleProjection
-
-            projection = ModuleProjection(project, parameters, classes, wants_hidden)
+        wanted = (ctx.needs_input_grad[0], *ctx.needs_input_grad[4:])
+        projection = build(*parameters, wanted=wanted)
         rows = hidden.detach().reshape(-1, hidden.size(-1))
-        done, grad_rows = fused._forward_rows(rows, target, projection, wants_hidden or any(wants))
-        grad_hidden = None
-        if wants_hidden:
-            grad_hidden = (torch.zeros_like(rows) if grad_rows is None else grad_rows).view(hidden.shape)
-        ctx.done = done
+        ctx.done, grad_rows = fused.compute(rows, target, projection, wanted)
+        grad_hidden = None if grad_rows is None else grad_rows.view(hidden.shape)
         ctx.gradients = [grad_hidden, *projection.take_gradients()]
         return placeholder(tuple(hidden.shape[:-1]), hidden.device, hidden.dtype)
 
@@ -216,16 +203,6 @@ def find_head(causal: Any) -> nn.Module | None:
     if isinstance(copies, nn.ModuleDict):
         head = copies[head.active_adapters[0]]
     return head
-
-
-def check_gathered(parameters: list[Tensor]) -> None:
-    """Raise ValueError where ZeRO-3 has taken away what an adapter on the head trains: only the head is gathered."""
-    if any(p.numel() == 0 for p in parameters):
-        raise ValueError(
-            "`dece_fused_head: true` cannot train an adapter on the LM head under DeepSpeed ZeRO-3, which gathers the "
-            "adapter's weights only inside its own modules; set `dece_fused_head: false`, take `lm_head` out of "
-            "`lora_target_modules`, or use ZeRO-2"
-        )
 
 
 def without_logits(outputs: Any) -> Any:

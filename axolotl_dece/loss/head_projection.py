@@ -13,16 +13,25 @@ class ModuleProjection:
 
     Args:
         project: Hidden states [C, H] to logits [C, V], transform included.
-        parameters: What it trains.
         classes: V.
-        wants_hidden: Whether the hidden states need a gradient.
+        parameters: What it trains.
+        wanted: Whether the hidden states and each of the parameters need gradients.
+
+    Raises:
+        ValueError: ZeRO-3 has taken away what an adapter on the head trains: it gathers the head alone.
     """
 
     def __init__(
-        self, project: Callable[[Tensor], Tensor], parameters: tuple[Tensor, ...], classes: int, wants_hidden: bool
+        self, project: Callable[[Tensor], Tensor], classes: int, *parameters: Tensor, wanted: tuple[bool, ...]
     ) -> None:
+        if any(p.numel() == 0 for p in parameters):
+            raise ValueError(
+                "`dece_fused_head: true` cannot train an adapter on the LM head under DeepSpeed ZeRO-3, which gathers "
+                "the adapter's weights only inside its own modules; set `dece_fused_head: false`, take `lm_head` out "
+                "of `lora_target_modules`, or use ZeRO-2"
+            )
         self.classes = classes
-        self._project, self._parameters, self._wants_hidden = project, parameters, wants_hidden
+        self._project, self._parameters, self._wants_hidden = project, parameters, wanted[0]
         self._gradients: list[Tensor | None] | None = None
         self._rows = self._logits = torch.empty(0)
 

@@ -91,12 +91,10 @@ class _LinearDece(torch.autograd.Function):
             target,
             projection,
             mixture,
-            wants_gradients=any(wanted),
+            wanted=wanted,
             ignore_index=ignore_index,
             chunk_bytes=chunk_bytes,
         )
-        if wanted[0] and grad_hidden is None:
-            grad_hidden = torch.zeros_like(hidden)
         ctx.gradients = [grad_hidden, *projection.take_gradients()]
         ctx.num_items = num_items
         ctx.mark_non_differentiable(*statistics)

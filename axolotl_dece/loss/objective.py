@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from operator import add
 from typing import Any
 
 import torch
@@ -39,12 +40,7 @@ class StepTotals:
     tokens: float = 0.0
 
     def __add__(self, other: StepTotals) -> StepTotals:
-        return StepTotals(
-            self.loss + other.loss,
-            self.ce + other.ce,
-            self.held_back + other.held_back,
-            self.tokens + other.tokens,
-        )
+        return StepTotals(*map(add, astuple(self), astuple(other)))
 
 
 class Objective:

@@ -50,9 +50,7 @@ class LinearProjection:
         wanted: Whether hidden, weight and bias need gradients.
     """
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, bool, bool], scale: float = 1.0
-    ) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, ...], scale: float = 1.0) -> None:
         self.classes = weight.size(0)
         self._weight, self._bias, self._scale = weight.detach(), bias, scale
         self._wants_hidden = wanted[0]
@@ -96,33 +94,30 @@ def fused_rows(
     projection: Projection,
     criterion: Criterion,
     *,
-    wants_gradients: bool,
+    wanted: tuple[bool, ...],
     ignore_index: int = IGNORE_INDEX,
     chunk_bytes: int | None = None,
 ) -> tuple[RowStatistics, Tensor | None]:
     """Statistics of every row, each [N], and the gradient of the sum of losses with respect to `hidden` [N, H].
 
-    Reads from the device how many tokens count, once: what is left out cannot be decided there.
+    `wanted` says whether `hidden` and each parameter of the projection need gradients. Reads from the device how many
+    tokens count, once: what is left out cannot be decided there.
     """
     valid = target_positions(target, ignore_index)
     every = valid.numel() == target.numel()
     dtype = torch.float64 if hidden.dtype == torch.float64 else torch.float32
     statistics = torch.zeros(3, target.numel(), dtype=dtype, device=hidden.device)
-    grad_hidden: Tensor | None = None
+    grad_hidden = torch.zeros_like(hidden) if wanted[0] else None
     size = _tokens_per_chunk(valid.numel(), projection.classes, hidden, chunk_bytes)
     for start in range(0, valid.numel(), size):
         rows: slice | Tensor = slice(start, start + size) if every else valid[start : start + size]
         chunk = hidden[rows]
         part = criterion.of_rows(rows)
         logits = projection.logits(chunk)
-        terms = rows_over_logits(
-            logits.detach(), target[rows], part, gradient=wants_gradients, ignore_index=ignore_index
-        )
+        terms = rows_over_logits(logits.detach(), target[rows], part, gradient=any(wanted), ignore_index=ignore_index)
         statistics[:, rows] = torch.stack(terms)
-        grad_chunk = projection.backward(chunk, logits) if wants_gradients else None
-        if grad_chunk is not None:
-            if grad_hidden is None:
-                grad_hidden = torch.zeros_like(hidden)
+        grad_chunk = projection.backward(chunk, logits) if any(wanted) else None
+        if grad_hidden is not None and grad_chunk is not None:
             grad_hidden[rows] = grad_chunk
     return RowStatistics(*statistics.unbind()), grad_hidden
 

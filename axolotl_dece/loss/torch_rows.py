@@ -1,7 +1,7 @@
 """A loss over a buffer of logits: row terms and gradient in one go, the gradient written where the logits were.
 
-For DeCE it is the mathematics of `rows`, arranged for speed: one exponential per logit, logarithms of products instead
-of sums of logarithms, blocks that stay in the cache. Shapes: N rows, V classes, R rows of a block; columns of
+For DeCE it is the mathematics of `autograd`, arranged for speed: one exponential per logit, logarithms of products
+instead of sums of logarithms, blocks that stay in the cache. Shapes: N rows, V classes, R rows of a block; columns of
 coefficients are [R, 1].
 """
 
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.names import IGNORE_INDEX
-from axolotl_dece.loss.products import longest_product
 
 CPU_BLOCK_BYTES = 2 << 20
 """One scratch buffer on a CPU; about four are alive, and they should stay in the second-level cache."""
@@ -44,7 +43,7 @@ class RowStatistics(NamedTuple):
 def overwrite_logits(
     logits: Tensor, target: Tensor, criterion: Criterion, *, gradient: bool = True, ignore_index: int = IGNORE_INDEX
 ) -> RowStatistics:
-    """`dispatch.rows_over_logits` by torch's own operations, on any device."""
+    """`backend.rows_over_logits` by torch's own operations, on any device."""
     dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
     statistics = RowStatistics(*logits.new_zeros((3, target.numel()), dtype=dtype).unbind())
     masked = target == ignore_index
@@ -69,20 +68,14 @@ def _block(logits: Tensor, target: Tensor, criterion: Criterion, gradient: bool)
     if not isinstance(criterion, Mixture):
         *terms, slope = criterion.block(logits, target)
         return RowStatistics(*terms), slope if gradient else None
-    return _block_of_mixture(logits, target, criterion, gradient)
-
-
-def _block_of_mixture(
-    logits: Tensor, target: Tensor, mixture: Mixture, gradient: bool
-) -> tuple[RowStatistics, Tensor | None]:
-    if _needs_logarithms(mixture):
+    if _needs_logarithms(criterion):
         from axolotl_dece.loss.logspace import block_in_logarithms
 
-        *terms, slope = block_in_logarithms(logits, target, mixture, gradient)
+        *terms, slope = block_in_logarithms(logits, target, criterion, gradient)
         return RowStatistics(*terms), slope
     column = target[:, None]
     p, log_p_target, others = _softmax_without_target(logits, column)
-    weights = _Coefficients.of(mixture, logits)
+    weights = _Coefficients.of(criterion, logits)
     log_m, sigma = weights.target(log_p_target)
     loss, total = -weights.q_target * log_m, weights.q_target * sigma
     total_rest = torch.zeros_like(total)
@@ -129,13 +122,13 @@ class _Coefficients:
     def of(cls, mixture: Mixture, logits: Tensor) -> _Coefficients:
         q_rest = mixture.label_smoothing / (logits.size(1) - 1)
         alpha, floor = mixture.alpha, mixture.prob_floor
-        # no token has a larger ratio of p to the least m than one with alpha = 1
-        largest = 1.0 if isinstance(alpha, Tensor) else alpha
+        if isinstance(alpha, Tensor):
+            # no token has a larger ratio of p to the least m than one with alpha = 1
+            column, largest = alpha.double().reshape(-1, 1), 1.0
+        else:
+            column, largest = torch.tensor(alpha, dtype=torch.float64), alpha
         least = largest * floor + (1.0 - largest) * q_rest
         product = longest_product(largest / least) if least > 0.0 else 1
-        column = (
-            alpha.double().reshape(-1, 1) if isinstance(alpha, Tensor) else torch.tensor(alpha, dtype=torch.float64)
-        )
         return cls(column, 1.0 - mixture.label_smoothing, q_rest, floor, product)
 
     def target(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,6 +158,14 @@ def _sum_of_logs(x: Tensor, product: int) -> Tensor:
         factors = factors * x[:, k * width : (k + 1) * width]
     left_over = x[:, product * width :]
     return factors.log().sum(dim=1, keepdim=True) + left_over.log().sum(dim=1, keepdim=True)
+
+
+def longest_product(largest: float) -> int:
+    """How many factors 1 + t_i with sum(t_i) <= `largest` can be multiplied in fp32 without overflow: 1, 2 or 4."""
+    for count in (4, 2):
+        if count * math.log10(2.0 + largest / count) < 37.5:
+            return count
+    return 1
 
 
 def _needs_logarithms(mixture: Mixture) -> bool:

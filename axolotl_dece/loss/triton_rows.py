@@ -24,7 +24,7 @@ from triton.language.extra import libdevice
 
 from axolotl_dece.loss.criterion import Mixture
 from axolotl_dece.loss.names import IGNORE_INDEX
-from axolotl_dece.loss.products import longest_product
+from axolotl_dece.loss.torch_rows import longest_product
 
 MAX_BLOCK = 8192
 """Classes one program handles at a time; a power of two."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from axolotl_dece.loss import triton_backend, triton_rows
 from axolotl_dece.loss.criterion import Mixture
 from axolotl_dece.loss.formula import dece_rows_reference
-from axolotl_dece.loss.products import longest_product
+from axolotl_dece.loss.torch_rows import longest_product
 from axolotl_dece.loss.triton_rows import dece_rows_kernel, multiply_rows_kernel
 
 FLOORS = (0.0, 1e-7, 1e-3)
