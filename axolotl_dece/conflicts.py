@@ -19,24 +19,13 @@ _BOOL, _NUMBER = TypeAdapter(bool), TypeAdapter(float)
 Fields = Mapping[str, FieldInfo]
 
 
-def _is_on(value: Any) -> bool:
-    return bool(value)
-
-
 def _above_one(value: Any) -> bool:
+    """Whether a number of ranks, or the `size` of a block as written or as validated, is more than one."""
+    size = value.get("size") if isinstance(value, Mapping) else getattr(value, "size", value)
     try:
-        return _NUMBER.validate_python(value) > 1
+        return _NUMBER.validate_python(size) > 1
     except ValidationError:
         return False
-
-
-def _block_above_one(value: Any) -> bool:
-    size = value.get("size") if isinstance(value, Mapping) else getattr(value, "size", None)
-    return _above_one(size)
-
-
-def _is_mixlora(value: Any) -> bool:
-    return value == "mixlora"
 
 
 @dataclass(frozen=True)
@@ -46,13 +35,15 @@ class Conflict:
     key: str
     why: str
     remedy: str
-    is_active: Callable[[Any], bool] = _is_on
+    is_active: Callable[[Any], bool] = bool
 
 
 _OTHER_TRAINER = "it trains through a trainer that computes its own loss"
 _OTHER_LOSS = "it replaces the training loss"
 _FUSED = "it computes cross-entropy inside the model, past the loss function"
 _CUTS_LABELS = "it cuts the labels at rank borders, which loses targets"
+_SPLIT_ROWS = "the logits may be split over ranks, and DeCE needs whole rows"
+_ROUTER_LOSS = "its trainer adds a router loss outside of the model, which was not tested with DeCE"
 _COPIED_MODEL = "it compiles a copy of the model, which stays outside of training and keeps plain cross-entropy"
 _REMOVE = "remove it, or remove `loss`"
 _REMOVE_DIFFUSION = "remove the block and the diffusion plugin"
@@ -70,12 +61,7 @@ CONFLICTS = (
     Conflict("diffusion", _OTHER_TRAINER, _REMOVE_DIFFUSION),
     Conflict("diffusion_lm", _OTHER_TRAINER, _REMOVE_DIFFUSION),
     Conflict("diffusion_decision", _OTHER_TRAINER, _REMOVE_DIFFUSION),
-    Conflict(
-        "adapter",
-        "its trainer adds a router loss outside of the model, which was not tested with DeCE",
-        "use `adapter: lora`",
-        _is_mixlora,
-    ),
+    Conflict("adapter", _ROUTER_LOSS, "use `adapter: lora`", lambda value: value == "mixlora"),
     Conflict("use_eaft", _OTHER_LOSS, _REMOVE),
     Conflict("use_dft", _OTHER_LOSS, _REMOVE),
     Conflict("label_smoothing_factor", _OTHER_LOSS, "remove it and set `dece_label_smoothing`"),
@@ -88,15 +74,10 @@ CONFLICTS = (
     Conflict("unsloth_cross_entropy_loss", _OTHER_LOSS, _REMOVE),
     Conflict("num_labels", "it trains a classifier, which has no target tokens", _REMOVE),
     Conflict("torch_compile_regional", _COPIED_MODEL, _WHOLE_MODEL),
-    Conflict("context_parallel", _CUTS_LABELS, "set its `size` to 1", _block_above_one),
+    Conflict("context_parallel", _CUTS_LABELS, "set its `size` to 1", _above_one),
     Conflict("context_parallel_size", _CUTS_LABELS, "set it to 1", _above_one),
     Conflict("sequence_parallel_degree", _CUTS_LABELS, "set it to 1", _above_one),
-    Conflict(
-        "tensor_parallel_size",
-        "the logits may be split over ranks, and DeCE needs whole rows",
-        "set it to 1",
-        _above_one,
-    ),
+    Conflict("tensor_parallel_size", _SPLIT_ROWS, "set it to 1", _above_one),
     Conflict("expert_parallel_size", "DeCE has not been tested with it", "set it to 1", _above_one),
 )
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from axolotl_dece.conflicts import Fields, as_seen, find_conflicts
-from axolotl_dece.keys import PLUGIN, DeceKeys, alpha_schedule, meant_schedule
+from axolotl_dece.keys import PLUGIN, DeceKeys, meant_schedule
 from axolotl_dece.schedule import KEY_OF_SCHEDULE
 
 _ENDS = ("num_epochs", "max_steps")
@@ -78,25 +78,6 @@ def find_odd_keys(raw: Mapping[Any, Any]) -> list[str]:
         for key in raw
         if not isinstance(key, str)
     ]
-
-
-def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str]:
-    """What a validated config is allowed to say but probably does not mean."""
-    warnings = []
-    eps = keys["dece_label_smoothing"]
-    if keys["loss"] in ("dece", "label_smoothing") and eps > 0.5:
-        warnings.append(f"`dece_label_smoothing: {eps}` gives the wrong classes the majority")
-    if keys["loss"] == "label_smoothing" and eps == 0.0:
-        warnings.append("`loss: label_smoothing` with `dece_label_smoothing: 0` is plain cross-entropy")
-    if keys["loss"] != "dece":
-        return warnings
-    schedule = alpha_schedule(keys)
-    last = schedule.value ** max(1, math.ceil(num_epochs or 1)) if schedule.name == "epoch" else schedule.value
-    if last < 1e-3:
-        warnings.append(f"alpha falls to {last:.2g}: almost nothing is learned at the end of the run")
-    if eps == 0.0:
-        warnings.append("`dece_label_smoothing: 0` cost most of the clean quality in our experiments (docs/results.md)")
-    return warnings
 
 
 def _impossible_numbers(raw: Mapping[str, Any], fields: Fields) -> list[str]:

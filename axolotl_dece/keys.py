@@ -1,13 +1,14 @@
 """Every YAML key of the plugin: type, range, default, what it does and how to choose it. Imports no torch.
 
-What can be wrong with them is in `key_problems.py`.
+What is wrong with them is said by `key_problems.py`, which axolotl asks before it validates a config.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any, Literal
+from pkgutil import resolve_name
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -25,9 +26,14 @@ BLOCKS = {
 
 def model_of(block: str) -> type[BaseModel]:
     """The model of one of `BLOCKS`."""
-    module, _, name = BLOCKS[block].partition(":")
-    model: type[BaseModel] = getattr(import_module(module), name)
+    model: type[BaseModel] = resolve_name(BLOCKS[block])
     return model
+
+
+# YAML's `on` and `"0.9"` are no numbers here, and neither are `.inf` and `.nan`
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Inside = Annotated[Number, Field(gt=0.0, lt=1.0)]
+Share = Annotated[Number, Field(ge=0.0, lt=1.0)]
 
 
 class DeceKeys(BaseModel):
@@ -48,22 +54,14 @@ class DeceKeys(BaseModel):
         "`epoch`: `dece_alpha_base` ** epoch. `linear`: from 1 to `dece_alpha_final`, by optimiser step. `constant`: "
         "`dece_alpha`. [The tables that decided](results.md#the-default).",
     )
-    dece_alpha_base: float = Field(
+    dece_alpha_base: Inside = Field(
         default=0.95,
-        gt=0.0,
-        lt=1.0,
-        strict=True,
-        allow_inf_nan=False,
         description="Base of the `epoch` schedule; the first epoch trains at base ** 1. Smaller holds back more and "
         "costs clean quality. The paper recommends 0.985 to 0.995 for 20 epochs, which is too weak for a few "
         "([schedules](results.md#which-schedule)).",
     )
-    dece_alpha_final: float = Field(
+    dece_alpha_final: Inside = Field(
         default=0.8,
-        gt=0.0,
-        lt=1.0,
-        strict=True,
-        allow_inf_nan=False,
         description="Where the `linear` schedule ends. It starts at 1, which is cross-entropy, and the longer the run "
         "the longer it stays near it ([longer training](results.md#longer-training)).",
     )
@@ -75,50 +73,36 @@ class DeceKeys(BaseModel):
         allow_inf_nan=False,
         description="The alpha of the `constant` schedule, for streams above all; must be set with it.",
     )
-    dece_label_smoothing: float = Field(
+    dece_label_smoothing: Share = Field(
         default=0.05,
-        ge=0.0,
-        lt=1.0,
-        strict=True,
-        allow_inf_nan=False,
         description="Share of the label spread evenly over the wrong classes (eps / (V - 1) each); also the eps of "
         "`loss: label_smoothing`. With DeCE 0 cost most of the clean quality in our experiments.",
     )
-    dece_prob_floor: float = Field(
-        default=1e-7, ge=0.0, lt=1.0, strict=True, allow_inf_nan=False,
+    dece_prob_floor: Share = Field(
+        default=1e-7,
         description="Probabilities below it are raised to it and get no gradient: the reference code's clamp. "
         "0 turns it off; [what it does in a large vocabulary](results.md#a-vocabulary-as-long-as-a-real-one). "
         "YAML reads 1e-7 as text: write 1.0e-7.",
-    )  # fmt: skip
-    dece_gce_q: float = Field(
+    )
+    dece_gce_q: Number = Field(
         default=0.5,
         gt=0.0,
         le=1.0,
-        strict=True,
-        allow_inf_nan=False,
         description="q of `loss: gce`. Towards 0 it is cross-entropy, at 1 mean absolute error, which hardly learns. "
         "0.5 is what DeCE's authors compared with; the loss's own paper recommends 0.7.",
     )
-    dece_in_trust_alpha: float = Field(
+    dece_in_trust_alpha: Number = Field(
         default=0.2,
         gt=0.0,
-        strict=True,
-        allow_inf_nan=False,
         description="Weight of cross-entropy in `loss: in_trust`; the default is that of DeCE's authors.",
     )
-    dece_in_trust_beta: float = Field(
+    dece_in_trust_beta: Number = Field(
         default=0.8,
         ge=0.0,
-        strict=True,
-        allow_inf_nan=False,
         description="Weight of the robust term in `loss: in_trust`; the default is that of DeCE's authors.",
     )
-    dece_in_trust_delta: float = Field(
+    dece_in_trust_delta: Share = Field(
         default=0.5,
-        ge=0.0,
-        lt=1.0,
-        strict=True,
-        allow_inf_nan=False,
         description="How far the robust term of `loss: in_trust` trusts the model rather than the label.",
     )
     dece_fused_head: bool | Literal["auto"] = Field(
@@ -172,3 +156,22 @@ def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
 def meant_schedule(raw: Mapping[str, Any]) -> ScheduleName:
     """The schedule whose value is set; `epoch` where none is."""
     return next((name for name, key in KEY_OF_SCHEDULE.items() if raw.get(key) is not None), "epoch")
+
+
+def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str]:
+    """What a validated config is allowed to say but probably does not mean."""
+    warnings = []
+    eps = keys["dece_label_smoothing"]
+    if keys["loss"] in ("dece", "label_smoothing") and eps > 0.5:
+        warnings.append(f"`dece_label_smoothing: {eps}` gives the wrong classes the majority")
+    if keys["loss"] == "label_smoothing" and eps == 0.0:
+        warnings.append("`loss: label_smoothing` with `dece_label_smoothing: 0` is plain cross-entropy")
+    if keys["loss"] != "dece":
+        return warnings
+    schedule = alpha_schedule(keys)
+    last = schedule.value ** max(1, math.ceil(num_epochs or 1)) if schedule.name == "epoch" else schedule.value
+    if last < 1e-3:
+        warnings.append(f"alpha falls to {last:.2g}: almost nothing is learned at the end of the run")
+    if eps == 0.0:
+        warnings.append("`dece_label_smoothing: 0` cost most of the clean quality in our experiments (docs/results.md)")
+    return warnings

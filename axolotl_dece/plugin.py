@@ -14,11 +14,10 @@ from transformers import Trainer
 from axolotl_dece import versions
 from axolotl_dece.data.names import describe_datasets
 from axolotl_dece.features import Feature, Run, features_of
-from axolotl_dece.key_problems import find_odd_keys, find_warnings, say_problems
-from axolotl_dece.keys import alpha_schedule
+from axolotl_dece.keys import alpha_schedule, find_warnings
 from axolotl_dece.loss.criterion import criterion_of
 from axolotl_dece.loss.fused_policy import use_fused_head
-from axolotl_dece.loss.names import LOSSES, say_loss
+from axolotl_dece.loss.names import parameters_of, say_loss
 from axolotl_dece.loss.objective import install
 from axolotl_dece.run_file import config_digest
 from axolotl_dece.run_recorder import RunRecorder, draw_run_id
@@ -38,8 +37,10 @@ class DecePlugin(BasePlugin):
     def register(self, cfg: DictDefault) -> None:
         """Keep the digest of the config as the user wrote it, and import the features that its keys ask for."""
         versions.refuse_untested()
-        if odd := find_odd_keys(cfg):
-            raise ValueError(say_problems(odd))
+        if not all(isinstance(key, str) for key in cfg):
+            from axolotl_dece.key_problems import find_odd_keys, say_problems
+
+            raise ValueError(say_problems(find_odd_keys(cfg)))
         self._config_sha256 = config_digest(cfg)
         self._features = features_of(cfg)
         for feature in self._features:
@@ -69,7 +70,7 @@ class DecePlugin(BasePlugin):
         objective = install(trainer.model, criterion_of(cfg, alpha=schedule.first if schedule else 1.0))
         keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
-        run = Run(cfg, trainer, keeper, draw_run_id(resumed), self._config_sha256, _parameters(cfg))
+        run = Run(cfg, trainer, keeper, draw_run_id(resumed), self._config_sha256, parameters_of(cfg))
         for feature in self._features:
             for sentence in feature.attach(run):
                 LOG.info("DeCE: %s", sentence)
@@ -102,11 +103,6 @@ def _resume(cfg: DictDefault) -> str | None:
     if passed_over := choose_checkpoint(cfg):
         LOG.warning("DeCE: %s", passed_over)
     return resumed_run_id(cfg.resume_from_checkpoint)
-
-
-def _parameters(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides which weights come out, as far as the loss goes."""
-    return {key: cfg[key] for key in LOSSES[cfg["loss"]].keys if cfg[key] is not None}
 
 
 def banner(cfg: Mapping[str, Any]) -> str:

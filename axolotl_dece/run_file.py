@@ -8,6 +8,7 @@ a reader can tell what two runs of one config have left in one folder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -37,14 +38,11 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 def installed_versions() -> dict[str, str]:
     """Versions of this package and of what it stands on, as far as they are installed."""
-    return {"axolotl-dece": __version__} | {name: found for name in _PACKAGES if (found := _version(name)) is not None}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    found = {"axolotl-dece": __version__}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def describe_run(

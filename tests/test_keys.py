@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
 from axolotl_dece.conflicts import CONFLICTS
-from axolotl_dece.key_problems import find_problems, find_warnings, say_problems
-from axolotl_dece.keys import DeceKeys, alpha_schedule
+from axolotl_dece.key_problems import find_problems, say_problems
+from axolotl_dece.keys import DeceKeys, alpha_schedule, find_warnings
 from axolotl_dece.loss.names import LOSSES, say_loss
 from axolotl_dece.schedule import AlphaSchedule
 

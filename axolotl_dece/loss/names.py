@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from axolotl_dece.schedule import KEY_OF_SCHEDULE
+
 IGNORE_INDEX = -100
 """The label of a token that is not trained on, as transformers and axolotl have it."""
 
@@ -32,14 +34,7 @@ LOSSES: dict[LossName, Loss] = {
     "dece": Loss(
         "Deceptive Cross-Entropy",
         "https://arxiv.org/abs/2407.08956",
-        (
-            "dece_alpha_schedule",
-            "dece_alpha_base",
-            "dece_alpha_final",
-            "dece_alpha",
-            "dece_label_smoothing",
-            "dece_prob_floor",
-        ),
+        ("dece_alpha_schedule", *KEY_OF_SCHEDULE.values(), "dece_label_smoothing", "dece_prob_floor"),
     ),
     "label_smoothing": Loss(
         "label-smoothed cross-entropy", "https://arxiv.org/abs/1512.00567", ("dece_label_smoothing",)
@@ -53,7 +48,12 @@ LOSSES: dict[LossName, Loss] = {
 }
 
 
+def parameters_of(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides which weights come out, as far as the loss goes, of a validated config."""
+    return {key: keys[key] for key in LOSSES[keys["loss"]].keys if keys[key] is not None}
+
+
 def say_loss(keys: Mapping[str, Any]) -> str:
     """Title and parameters of the loss that a validated config names."""
-    loss = LOSSES[keys["loss"]]
-    return ", ".join([loss.title, *(f"`{key}: {keys[key]}`" for key in loss.keys if keys[key] is not None)])
+    said = [f"`{key}: {value}`" for key, value in parameters_of(keys).items()]
+    return ", ".join([LOSSES[keys["loss"]].title, *said])
