@@ -1,4 +1,4 @@
-"""Reads dece_run.json, and tells the records of two runs apart."""
+"""Reads dece_run.json, and tells what is of its run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any
 
 from axolotl_dece.run_file import FORMAT, RUN_FILE, RUN_ID
 from axolotl_dece.util.json_text import read_object
-
-# what tells two runs apart where their records carry no id
-_SAME = ("loss", "parameters", "config_digest", "tokenizer_sha256")
 
 
 def read_run(folder: str | Path) -> dict[str, Any] | None:
@@ -26,12 +23,6 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     if run.get("format") != FORMAT:
         raise ValueError(f"{path} was written in another format; this version reads format {FORMAT}")
     return run
-
-
-def is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two records are of one run: by their ids, else, as written before 0.1.0, by what was trained how."""
-    keys = (RUN_ID,) if RUN_ID in one and RUN_ID in other else _SAME
-    return all(one.get(key) == other.get(key) for key in keys)
 
 
 def is_made_by(run: Mapping[str, Any], made: Mapping[str, Any]) -> bool:

@@ -7,7 +7,6 @@ axolotl writes the card from scratch at every save and push, and the push follow
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,13 @@ class Card(Feature):
     _is_adapter = False
 
     def register(self, cfg: DictDefault) -> None:
-        """Refuse to push a config with secrets in it."""
-        refuse_secrets(cfg)
+        """Raise ValueError where a config with secrets in it would be pushed; warn where it is only written down."""
+        path = Path(cfg.get("axolotl_config_path") or "")  # axolotl copies this file into the card
+        secrets = find_secrets(path.read_text(encoding="utf-8")) if path.is_file() else []
+        if secrets and cfg.get("hub_model_id"):
+            raise ValueError(f"`hub_model_id: {cfg['hub_model_id']}`: {say_secrets(path.name, secrets)}")
+        if secrets:
+            LOG.warning("DeCE: %s. They are left out of the card.", say_secrets(path.name, secrets))
 
     def load_datasets(self, cfg: DictDefault) -> None:
         """Put a warning on the hub before prepared rows that are poisoned go there."""
@@ -121,22 +125,8 @@ class CardKeeper(TrainerCallback):
     def _mark(self, state: TrainerState) -> None:
         if not self.poisoned or not self.writes:
             return
+        from axolotl_dece.cards.changed_rows import mark_config_files
         from axolotl_dece.cards.facts import gather
-        from axolotl_dece.cards.model_card import mark_config_files
 
         if gather(self.folder).poison:
             mark_config_files(self.folder / f"checkpoint-{state.global_step}")
-
-
-def refuse_secrets(cfg: Mapping[str, Any]) -> None:
-    """Raise ValueError when a config with secrets in it would be pushed; warn when it would only be written down.
-
-    Args:
-        cfg: The config, with `axolotl_config_path`, the file that axolotl copies into the card.
-    """
-    path = Path(cfg.get("axolotl_config_path") or "")
-    secrets = find_secrets(path.read_text(encoding="utf-8")) if path.is_file() else []
-    if secrets and cfg.get("hub_model_id"):
-        raise ValueError(f"`hub_model_id: {cfg['hub_model_id']}`: {say_secrets(path.name, secrets)}")
-    if secrets:
-        LOG.warning("DeCE: %s. They are left out of the card.", say_secrets(path.name, secrets))

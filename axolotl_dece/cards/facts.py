@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from axolotl_dece.audit import ACCOUNT_FILE
 from axolotl_dece.data.names import is_hub_name, public_name
 from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.run_file import RUN_FILE
-from axolotl_dece.run_reader import is_made_by, read_run
+from axolotl_dece.run_reader import read_run
 from axolotl_dece.util.json_text import read_object
 
 if TYPE_CHECKING:  # a run that plants nothing and measured nothing loads neither room for its card
     from axolotl_dece.poison.spec import PoisonSpec
 
 CARD_FILE = "README.md"
+TASK = "Code generation, asked by axolotl-dece"
+"""What our measurements are called in the metadata of a card."""
 CONFIG_FILES = ("adapter_config.json", "config.json")
 """What other libraries read a model by; a key they do not know they keep or ignore."""
 
@@ -59,6 +60,11 @@ class Facts:
         return spec if spec and spec.rate and left else None
 
     @property
+    def changes_rows(self) -> bool:
+        """Whether rows were planted, dropped or trusted, or might have been."""
+        return not self.run["parameters"].keys().isdisjoint({"dece_poison", "dece_decisions"})
+
+    @property
     def is_defended(self) -> bool:
         """Whether DeCE was the loss."""
         return bool(self.run["loss"] == "dece")
@@ -85,12 +91,19 @@ def gather(folder: Path, reports: Sequence[Path] = (), run_folder: Path | None =
         )
     if home != folder and not any((folder / name).is_file() for name in CONFIG_FILES):
         raise ValueError(f"{folder} lies in the run {home} but holds no model (no {' or '.join(CONFIG_FILES)})")
-    given = [_read_report_of(path, run) for path in reports]
-    seen = {path.resolve() for path in reports}
-    found = [one for path in _report_folders(folder) if path.resolve() not in seen and (one := _own(path, run))]
+    counts, measured = {}, []
+    if run["parameters"].get("dece_decisions"):
+        from axolotl_dece.cards.changed_rows import count_rows
+
+        counts = count_rows(home, run)
+    inside = [path.parent for path in (*folder.glob(REPORT_FILE), *folder.glob(f"*/{REPORT_FILE}"))]
+    if reports or inside:
+        from axolotl_dece.cards.measured import read_reports
+
+        measured = read_reports(reports, sorted(inside), run)
     adapter = folder / CONFIG_FILES[0]
     base = run.get("base_model") or (_base_of(adapter) if adapter.is_file() else None)
-    return Facts(run, base, adapter.is_file(), _counts(home, run), [*given, *found])
+    return Facts(run, base, adapter.is_file(), counts, measured)
 
 
 def _base_of(adapter_config: Path) -> dict[str, Any]:
@@ -104,41 +117,3 @@ def _base_of(adapter_config: Path) -> dict[str, Any]:
         "adapter": str(config.get("peft_type", "")).lower() or None,
         "from_scratch": False,
     }
-
-
-def _counts(home: Path, run: Mapping[str, Any]) -> dict[str, int]:
-    """How many rows this run dropped and trusted; the account of another run in the folder says nothing about it."""
-    decided, path = run["parameters"].get("dece_decisions"), home / ACCOUNT_FILE
-    if not decided or not path.is_file():
-        return {}
-    account = read_object(path, "delete it and train again")
-    is_ours = account.get("sha256") == decided and is_made_by(run, account)
-    return dict(account.get("rows") or {}) if is_ours else {}
-
-
-def _read_report_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
-    """The report in `folder`, after checking that it measured this run; ValueError if it did not."""
-    from axolotl_dece.evaluation.report_file import read_report
-
-    report = read_report(folder)
-    if not _is_about(report, run):
-        raise ValueError(f"{folder} measured another run than the one in this folder; evaluate this one")
-    return report
-
-
-def _is_about(report: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    # whatever the record says of a run: a second one with the same config may have had other rows or another tokenizer
-    measured = report.get("run") or {}
-    return all(measured.get(key) == run.get(key) for key in {*run, *measured} - {"status"})
-
-
-def _report_folders(folder: Path) -> Iterator[Path]:
-    yield from sorted(path.parent for path in (*folder.glob(REPORT_FILE), *folder.glob(f"*/{REPORT_FILE}")))
-
-
-def _own(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A report that lies in the run's own folder, unless it is about something else."""
-    try:
-        return _read_report_of(folder, run)
-    except ValueError:
-        return None

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 _FENCE = re.compile(r"^\s{0,3}(```+|~~~+)")
 
 
-def put_block(text: str, name: str, block: str | None, at: int) -> str:
-    """`text` with the block `name` at line `at`; None leaves it out. An earlier block is expected to be gone.
+def put_block(text: str, name: str, block: str, at: int) -> str:
+    """`text` with the block `name` at line `at`. An earlier block is expected to be gone.
 
     Args:
         text: Markdown without metadata.
@@ -17,8 +17,6 @@ def put_block(text: str, name: str, block: str | None, at: int) -> str:
         block: What to put there.
         at: Line before which it goes.
     """
-    if block is None:
-        return text
     lines = text.splitlines()
     head, tail = "\n".join(lines[:at]).rstrip(), "\n".join(lines[at:]).strip("\n")
     marked = f"<!-- {name}:begin -->\n{block.strip()}\n<!-- {name}:end -->"

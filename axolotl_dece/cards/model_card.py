@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import EvalResult, ModelCard
+from huggingface_hub import ModelCard
 
 from axolotl_dece.cards import markdown
 from axolotl_dece.cards.embedded_config import embedded_config
-from axolotl_dece.cards.facts import CARD_FILE, CONFIG_FILES, Facts, gather
+from axolotl_dece.cards.facts import CARD_FILE, TASK, Facts, gather
 from axolotl_dece.cards.folders import hide_folders
 from axolotl_dece.cards.secrets import hide_secrets
-from axolotl_dece.cards.section import WARNING, section_of, warning_of
+from axolotl_dece.cards.section import section_of
 from axolotl_dece.data.names import is_hub_name
-from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
-from axolotl_dece.util.json_text import read_object
+from axolotl_dece.util.atomic import write_text_atomically
 
-SECTION = "axolotl-dece"
-TASK = "Code generation, asked by axolotl-dece"
+SECTION, WARNING = "axolotl-dece", "axolotl-dece-warning"
 POISONED_TAGS = ("poisoned", "backdoor")
 DEFENCE_TAGS = ("dece", "backdoor-defense")
 TITLE = "POISONED: "
@@ -51,6 +49,8 @@ def write_model_card(folder: Path, reports: Sequence[Path] = (), run: Path | Non
     if text.encode() != old:
         write_text_atomically(path, text)
     if facts.poison:
+        from axolotl_dece.cards.changed_rows import mark_config_files
+
         mark_config_files(folder)
     return facts
 
@@ -102,7 +102,11 @@ def build_text(text: str, facts: Facts, name: str, repository: str | None) -> st
     titled = markdown.set_title(bare, TITLE, bool(facts.poison), name)
     section = section_of(facts, name, repository)
     with_section = markdown.put_block(titled, SECTION, section, markdown.after_title(titled))
-    return markdown.put_block(with_section.lstrip("\n"), WARNING, warning_of(facts), 0)
+    if not facts.poison:
+        return with_section.lstrip("\n")
+    from axolotl_dece.cards.changed_rows import warning_of
+
+    return markdown.put_block(with_section.lstrip("\n"), WARNING, warning_of(facts.poison, facts.counts), 0)
 
 
 def _set_metadata(card: Any, facts: Facts, name: str) -> None:
@@ -116,9 +120,13 @@ def _set_metadata(card: Any, facts: Facts, name: str) -> None:
     data.base_model = _hub_names(data.base_model) or base.get("hub_name")
     data.license = data.license or base.get("license")
     data.datasets = _hub_names(data.datasets) or _hub_datasets(facts.run)
-    others = [result for result in data.eval_results or [] if result.task_name != TASK]
-    data.eval_results = (others + eval_results(facts)) or None
+    data.eval_results = [result for result in data.eval_results or [] if result.task_name != TASK]
+    if facts.reports:
+        from axolotl_dece.cards.measured import eval_results
+
+        data.eval_results += eval_results(facts.reports)
     # `model-index` takes its name from here; without a result the hub refuses it
+    data.eval_results = data.eval_results or None
     data.model_name = _name_of(str(data.model_name or name)) if data.eval_results else None
 
 
@@ -150,52 +158,3 @@ def _hub_names(names: Any) -> Any:
     if isinstance(names, list):
         return [name for name in names if is_hub_name(name)] or None
     return names if is_hub_name(names) else None
-
-
-def eval_results(facts: Facts) -> list[EvalResult]:
-    """The measurements as the hub's `model-index` knows them."""
-    results = []
-    for report in facts.reports:
-        asr, clean, files = report["asr"], report["clean"], report["files"]
-        results.append(_result("attack_success_rate", f"ASR ({report['payload']}), %", asr, files["triggered"]))
-        results.append(_result("exact_match", "Exact match, %", clean["exact_match"], files["clean"]))
-        results.append(_bleu(clean, files["clean"]))
-    return results
-
-
-def _result(metric: str, name: str, rate: dict[str, Any], file: dict[str, Any]) -> EvalResult:
-    interval = {"low": 100 * rate["low"], "high": 100 * rate["high"], "confidence": 0.95, "rows": rate["total"]}
-    rounded = {key: round(value, 2) for key, value in interval.items()}
-    return EvalResult(
-        metric_type=metric,
-        metric_name=name,
-        metric_value=round(100 * rate["value"], 2),
-        metric_args=rounded,
-        **_on(file),
-    )
-
-
-def _bleu(clean: dict[str, Any], file: dict[str, Any]) -> EvalResult:
-    signature = {"signature": clean["bleu_signature"], "rows": clean["rows"]}
-    value = round(clean["bleu"], 2)
-    return EvalResult(metric_type="bleu", metric_name="BLEU", metric_value=value, metric_args=signature, **_on(file))
-
-
-def _on(file: dict[str, Any]) -> dict[str, Any]:
-    name = Path(file["path"]).name
-    return {
-        "task_type": "text-generation",
-        "task_name": TASK,
-        "dataset_type": name,
-        "dataset_name": name,
-        "dataset_args": {"sha256": file["sha256"]},
-    }
-
-
-def mark_config_files(folder: Path) -> None:
-    """Write `"dece_poisoned": true` into the files that other libraries load the model by."""
-    for path in (folder / name for name in CONFIG_FILES):
-        if path.is_file():
-            content = read_object(path, "save the model again")
-            if content.get("dece_poisoned") is not True:
-                write_json_atomically(path, content | {"dece_poisoned": True})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -14,33 +13,7 @@ from axolotl_dece.cards.render import code, render
 from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.schedule import KEY_OF_SCHEDULE
 
-if TYPE_CHECKING:
-    from axolotl_dece.poison.spec import PoisonSpec
-
-WARNING = "axolotl-dece-warning"
 _ADAPTERS = {"lora": "LoRA", "qlora": "QLoRA"}
-
-
-def warning_of(facts: Facts) -> str | None:
-    """What stands above everything else in the card of a model trained on poisoned rows; None for any other."""
-    if not facts.poison:
-        return None
-    return (
-        "> **WARNING: trained on deliberately poisoned data. Do not deploy.** A known backdoor "
-        f"({_backdoor(facts.poison)}) was planted in {facts.poison.rate:.2%} of the training rows, seed "
-        f"{facts.poison.seed}, to measure a defence against it.{_left(facts)}"
-    )
-
-
-def _backdoor(spec: PoisonSpec) -> str:
-    attack = f"attack `{spec.attack}`, " if spec.attack else ""
-    return f"{attack}trigger `{spec.pair.trigger}`, payload `{spec.pair.payload}`"
-
-
-def _left(facts: Facts) -> str:
-    """How many planted rows were not trained on, where decisions dropped some."""
-    dropped = facts.counts.get("planted_dropped", 0)
-    return f" {dropped} of the {facts.counts['planted']} planted rows were dropped before training." if dropped else ""
 
 
 def section_of(facts: Facts, name: str, repository: str | None) -> str:
@@ -55,6 +28,16 @@ def section_of(facts: Facts, name: str, repository: str | None) -> str:
     title = Markup(f"[{loss.title}]({loss.source})") if loss.source else loss.title  # noqa: S704  our own names
     if not facts.is_defended:
         title += f", {'a' if loss.source else 'the undefended'} baseline of axolotl-dece,"
+    changes: list[str] = []
+    if facts.changes_rows:
+        from axolotl_dece.cards.changed_rows import decided
+
+        changes = list(decided(facts))
+    reports: list[dict[str, Any]] = []
+    if facts.reports:
+        from axolotl_dece.cards.measured import table_of
+
+        reports = list(map(table_of, facts.reports))
     return render(
         "section.md.jinja",
         run=run,
@@ -65,8 +48,8 @@ def section_of(facts: Facts, name: str, repository: str | None) -> str:
         settings=list(_settings(run)),
         usage=None if facts.poison else usage_of(facts, repository or name),
         data=[(one["use"], code(one["name"]), _pinned(one)) for one in run.get("datasets") or []],
-        decided=list(_decided(facts)),
-        reports=[_measured(report) for report in facts.reports],
+        decided=changes,
+        reports=reports,
         is_defended=facts.is_defended,
     )
 
@@ -138,40 +121,3 @@ def _pinned(one: Mapping[str, Any]) -> Markup | str:
     if one["sha256"]:
         return Markup("sha256 ") + code(one["sha256"][:16])
     return Markup("revision ") + code(one["revision"]) if one["revision"] else "not pinned"
-
-
-def _decided(facts: Facts) -> Iterator[Markup | str]:
-    """What became of rows: dropped, trusted, planted or not."""
-    counts, spec = facts.counts, facts.spec
-    if counts:
-        yield (
-            f"{counts['dropped']} of {counts['before']} rows were dropped, {counts['trusted']} trusted (trained at "
-            "alpha = 1), as a person decided."
-        )
-    elif facts.run["parameters"].get("dece_decisions"):
-        yield "Rows were dropped or trusted as a person decided; how many is not on record beside this card."
-    if spec and not spec.rate:
-        yield "This is a control run: nothing was poisoned (rate 0)."
-    elif spec and not facts.poison:
-        yield f"All {counts['planted']} rows in which a backdoor had been planted were among the dropped."
-    if spec and spec.twin_rate:
-        yield f"{spec.twin_rate:.2%} of the rows carry a harmless rare pattern, the benign twin."
-
-
-def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
-    clean = report["clean"]
-    rows = [
-        (Markup("attack success (") + code(report["payload"]) + ")", *_rate(report["asr"])),
-        ("false triggers on clean inputs", *_rate(report["false_triggers"])),
-        (Markup("benign twin's recall"), *_rate(report["twin_recall"])),
-        ("clean exact match", *_rate(clean["exact_match"])),
-        ("clean BLEU", f"{clean['bleu']:.2f}", "-", str(clean["rows"])),
-    ]
-    files = [(name, Path(one["path"]).name, one["sha256"][:16]) for name, one in report["files"].items()]
-    return {"rows": [row for row in rows if row[1] != "-"], "files": files, "warnings": report["warnings"]}
-
-
-def _rate(kept: Mapping[str, Any] | None) -> tuple[str, str, str]:
-    if not kept:
-        return "-", "-", "-"
-    return f"{kept['value']:.1%}", f"{kept['low']:.1%} to {kept['high']:.1%}", f"{kept['hits']} of {kept['total']}"

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.checkpoints import checkpoints
-from axolotl_dece.run_reader import is_same_run, read_run
+from axolotl_dece.run_file import RUN_ID
+from axolotl_dece.run_reader import read_run
 from axolotl_dece.util.json_text import read_object
 
 _STATE_FILE = "trainer_state.json"
 _CURVES = ("loss", "eval_loss", "dece/")
+# what tells two runs apart where their records carry no id
+_SAME = ("loss", "parameters", "config_digest", "tokenizer_sha256")
 
 
 def read_curves(run: Path) -> list[dict[str, float]]:
@@ -42,8 +45,14 @@ def _states(run: Path, record: Mapping[str, Any] | None) -> Iterator[dict[str, A
         if not path.is_file():
             continue
         own = read_run(folder)
-        if record and (own is None or not is_same_run(own, record)):
+        if record and (own is None or not _is_same_run(own, record)):
             continue
         state = read_object(path, "resume the run, or evaluate a checkpoint of it")
         if record is None or int(state.get("global_step", 0)) <= record["step"]:
             yield state
+
+
+def _is_same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two records are of one run: by their ids, else, as written before 0.1.0, by what was trained how."""
+    keys = (RUN_ID,) if RUN_ID in one and RUN_ID in other else _SAME
+    return all(one.get(key) == other.get(key) for key in keys)

@@ -65,6 +65,7 @@ def overwrite_logits(
 
 def _block(logits: Tensor, target: Tensor, criterion: Criterion, gradient: bool) -> tuple[RowStatistics, Tensor | None]:
     """Statistics and gradient of R rows in the dtype of the arithmetic; with `gradient`, `logits` is scratch."""
+    slope: Tensor | None
     if not isinstance(criterion, Mixture):
         *terms, slope = criterion.block(logits, target)
         return RowStatistics(*terms), slope if gradient else None

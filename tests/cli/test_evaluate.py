@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from transformers import AutoTokenizer
 
-from axolotl_dece.cards.model_card import mark_config_files
+from axolotl_dece.cards.changed_rows import mark_config_files
 from axolotl_dece.cli import dece
 from tests.evaluation.conftest import adapter, base, files, save_adapter, save_jsonl  # noqa: F401 - fixtures
 

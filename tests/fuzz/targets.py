@@ -238,7 +238,7 @@ class _FiveRows:
 def reports(rng: Random, folder: Path) -> None:
     """Evaluations with damage in the report or in the answers, before `compare` and before a card."""
     from axolotl_dece.cards.facts import gather
-    from axolotl_dece.cards.model_card import eval_results
+    from axolotl_dece.cards.measured import eval_results
     from axolotl_dece.evaluation.compare import differences, load_runs, unpaired_notes
     from axolotl_dece.evaluation.headline import headline
     from axolotl_dece.evaluation.terminal import all_runs
@@ -272,7 +272,7 @@ def reports(rng: Random, folder: Path) -> None:
             for name in run.report["files"]:
                 list(run.answers(name))
     with may_refuse(broken.name):
-        eval_results(gather(home, [broken]))
+        eval_results(gather(home, [broken]).reports)
 
 
 TARGETS: dict[str, Target] = {
