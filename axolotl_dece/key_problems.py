@@ -13,10 +13,11 @@ from typing import Any, Self
 from pydantic import ValidationError, model_validator
 
 from axolotl_dece.conflicts import Fields, as_seen, find_conflicts
-from axolotl_dece.keys import PLUGIN, DeceKeys, meant_schedule
+from axolotl_dece.keys import PLUGIN, DeceKeys
 from axolotl_dece.schedule import KEY_OF_SCHEDULE
 
 _ENDS = ("num_epochs", "max_steps")
+_MOVE_ALPHA = ("dece_alpha_schedule", *KEY_OF_SCHEDULE.values(), "streaming", "pretraining_dataset")
 _AT_A_TIME = ("micro_batch_size", "gradient_accumulation_steps", "sequence_len")
 
 
@@ -52,8 +53,10 @@ def find_problems(raw: Mapping[Any, Any], fields: Fields | None = None) -> list[
         raw: The config as the user wrote it.
         fields: The schema that axolotl reads it by: its own keys and those of other plugins.
     """
-    if odd := find_odd_keys(raw):
-        return odd
+    if not all(isinstance(key, str) for key in raw):
+        from axolotl_dece.misspelt import find_odd_keys
+
+        return find_odd_keys(raw)
     values = {key: raw[key] for key in DeceKeys.model_fields if key in raw}
     problems = _misspelt_keys(raw, fields or {}) + _wrong_values(values)
     if raw.get("loss") is None:
@@ -67,17 +70,11 @@ def find_problems(raw: Mapping[Any, Any], fields: Fields | None = None) -> list[
         from axolotl_dece.audit_keys import find_audit_problems
 
         problems += find_audit_problems(raw)
-    return problems + _schedule_problems(raw) + find_conflicts(raw, fields)
+    if raw["loss"] == "dece" and any(raw.get(key) is not None for key in _MOVE_ALPHA):
+        from axolotl_dece.schedule_keys import find_schedule_problems
 
-
-def find_odd_keys(raw: Mapping[Any, Any]) -> list[str]:
-    """A sentence for every key that is no text: axolotl ends in a TypeError on it, before it validates anything."""
-    return [
-        f"`{key}: {raw[key]}` has a key that is no text but {type(key).__name__}; YAML reads on, off, yes, no and bare "
-        "numbers so: put the key in quotes, or remove it"
-        for key in raw
-        if not isinstance(key, str)
-    ]
+        problems += find_schedule_problems(raw)
+    return problems + find_conflicts(raw, fields)
 
 
 def _impossible_numbers(raw: Mapping[str, Any], fields: Fields) -> list[str]:
@@ -109,30 +106,3 @@ def _wrong_values(values: Mapping[str, Any]) -> list[str]:
 
         return list(say_errors(error))
     return []
-
-
-def _schedule_problems(raw: Mapping[str, Any]) -> list[str]:
-    if raw["loss"] != "dece":
-        return []
-    name = raw.get("dece_alpha_schedule")
-    given = [key for key in KEY_OF_SCHEDULE.values() if raw.get(key) is not None]
-    if name is None and len(given) > 1:
-        said = ", ".join(f"`{key}: {raw[key]}`" for key in given)
-        return [f"{said}: each belongs to another schedule; keep one of them"]
-    name = name or meant_schedule(raw)
-    if name not in KEY_OF_SCHEDULE:
-        return []
-    needed = KEY_OF_SCHEDULE[name]
-    problems = [
-        f"`{key}` is not used by `dece_alpha_schedule: {name}`, which reads `{needed}`; remove one of the two"
-        for key in given
-        if key != needed
-    ]
-    if name == "constant" and needed not in given:
-        problems.append("`dece_alpha_schedule: constant` needs `dece_alpha`, for example `dece_alpha: 0.9`")
-    if name == "epoch" and (raw.get("streaming") or raw.get("pretraining_dataset")):
-        problems.append(
-            "alpha falls by epoch (`dece_alpha_schedule: epoch`, the default), and streamed data has none; write "
-            "`dece_alpha: 0.9`, or `dece_alpha_final: 0.8` with `max_steps`"
-        )
-    return problems

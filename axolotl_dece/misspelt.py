@@ -1,9 +1,9 @@
-"""What a key that nobody knows was meant to be; imported when a config has one."""
+"""What a key that nobody knows was meant to be, and one that is no text; imported when a config has one."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # What users of other frameworks type, and what they mean here.
@@ -40,3 +40,13 @@ def say_unknown(key: Any, value: Any, ours: Sequence[str]) -> str | None:
     if "dece" in written:
         return f"unknown key `{key}`; the keys are {', '.join(f'`{name}`' for name in ours)}"
     return None
+
+
+def find_odd_keys(raw: Mapping[Any, Any]) -> list[str]:
+    """A sentence for every key that is no text: axolotl ends in a TypeError on it, before it validates anything."""
+    return [
+        f"`{key}: {raw[key]}` has a key that is no text but {type(key).__name__}; YAML reads on, off, yes, no and bare "
+        "numbers so: put the key in quotes, or remove it"
+        for key in raw
+        if not isinstance(key, str)
+    ]

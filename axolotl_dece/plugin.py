@@ -38,7 +38,8 @@ class DecePlugin(BasePlugin):
         """Keep the digest of the config as the user wrote it, and import the features that its keys ask for."""
         versions.refuse_untested()
         if not all(isinstance(key, str) for key in cfg):
-            from axolotl_dece.key_problems import find_odd_keys, say_problems
+            from axolotl_dece.key_problems import say_problems
+            from axolotl_dece.misspelt import find_odd_keys
 
             raise ValueError(say_problems(find_odd_keys(cfg)))
         self._config_sha256 = config_digest(cfg)

@@ -1,7 +1,6 @@
-"""alpha over training: plain arithmetic on where the run stands, so that a restarted run finds the same value.
+"""alpha over training: a function of `Progress` alone, which comes from the trainer's saved state.
 
-A schedule is a function of `Progress` alone. It keeps no count of its own: everything comes from the trainer's
-saved state, and a run that was killed and resumed walks through the same alphas as one that was not.
+So a run that was killed and resumed walks through the same alphas as one that was not.
 """
 
 from __future__ import annotations

@@ -104,17 +104,12 @@ def _settings(run: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     parameters = run["parameters"]
     unused = {key for name, key in KEY_OF_SCHEDULE.items() if parameters.get("dece_alpha_schedule") != name}
     yield from ((code(k), code(v)) for k, v in parameters.items() if k not in {"dece_poison", *unused})
-    if run["alpha"]["last"] is not None:
-        yield "alpha reached", f"{run['alpha']['last']:.4g} (planned: {_plan(run['alpha']['planned'])})"
+    planned, reached = run["alpha"]["planned"], run["alpha"]["last"]
+    if planned and reached is not None:
+        first, last = (f"{one['alpha']:.4g} at step {one['step']}" for one in (planned[0], planned[-1]))
+        yield "alpha reached", f"{reached:.4g} (planned: {first} to {last})"
     yield "versions", ", ".join(f"{name} {found}" for name, found in run["versions"].items())
     yield "config", Markup("sha256 ") + code(run["config_digest"][:16])
-
-
-def _plan(planned: list[dict[str, Any]]) -> str:
-    if not planned:
-        return "none"
-    first, last = planned[0], planned[-1]
-    return f"{first['alpha']:.4g} at step {first['step']} to {last['alpha']:.4g} at step {last['step']}"
 
 
 def _pinned(one: Mapping[str, Any]) -> Markup | str:

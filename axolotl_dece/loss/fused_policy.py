@@ -32,26 +32,23 @@ def use_fused_head(objective: Objective, key: FusedHeadKey, sharding: Sharding =
     Raises:
         ValueError: `key` is True where the fused head cannot work.
     """
-    if key is False:
-        drop_logits(objective.model)
-        return "fused head off: `dece_fused_head: false`"
-    reasons = _impossible(objective.model, sharding)
+    model = objective.model
+    head = find_head(model)
+    reasons = _impossible(model, head, sharding) if key else ["`dece_fused_head: false`"]
     if key is True and reasons:
         raise ValueError(
             f"`dece_fused_head: true` cannot be used here: {'; '.join(reasons)}. Set it to `auto` or `false`"
         )
     if key == "auto":
-        reasons += _unproven(objective.model, sharding)
-    head = find_head(objective.model)
+        reasons += _unproven(model, sharding)
     if reasons or head is None:
-        drop_logits(objective.model)
+        drop_logits(model)
         return f"fused head off: {'; '.join(reasons)}"
     FusedHead(objective, head)
     return "fused head on: the logits are never in memory as a whole"
 
 
-def _impossible(model: Any, sharding: Sharding) -> list[str]:
-    head = find_head(model)
+def _impossible(model: Any, head: nn.Module | None, sharding: Sharding) -> list[str]:
     if head is None:
         return [f"{type(model).__name__} has no output embeddings"]
     reasons = []
