@@ -7,8 +7,12 @@ from typing import Any
 
 from axolotl_dece.loss.names import LOSSES
 
-_BASELINES = tuple(name for name in LOSSES if name not in ("ce", "dece"))
-_NEEDS_ALPHA = "trusted rows train with alpha = 1, and it has no alpha"
+_HOLD_BACK = ("dece", "gce")
+"""The losses that hold back what the model finds unlikely, and can train some rows as under cross-entropy."""
+
+_OTHERS = tuple(name for name in LOSSES if name not in ("ce", *_HOLD_BACK))
+_NO_LEDGER = "its ledger is of what a loss withholds, and this one withholds nothing"
+_NO_TRUST = "it has no form that trusts some rows and not others"
 
 
 def find_audit_problems(raw: Mapping[str, Any]) -> list[str]:
@@ -16,10 +20,10 @@ def find_audit_problems(raw: Mapping[str, Any]) -> list[str]:
     problems = []
     loss = raw["loss"]
     if raw.get("dece_audit") is True and loss == "ce":
-        problems.append("`dece_audit: true` with `loss: ce`: cross-entropy holds nothing back; write `loss: dece`")
-    for key, needs in (("dece_audit", "its ledger is of what DeCE withholds"), ("dece_decisions", _NEEDS_ALPHA)):
-        if raw.get(key) and loss in _BASELINES:
-            problems.append(f"`{key}: {raw[key]}` with `loss: {loss}`: {needs}; remove it or write `loss: dece`")
+        problems.append("`dece_audit: true` with `loss: ce`: cross-entropy holds nothing back; write `dece` or `gce`")
+    for key, why in (("dece_audit", _NO_LEDGER), ("dece_decisions", _NO_TRUST)):
+        if raw.get(key) and loss in _OTHERS:
+            problems.append(f"`{key}: {raw[key]}` with `loss: {loss}`: {why}; remove it, or write `dece` or `gce`")
     for key in ("dece_audit", "dece_decisions"):
         streams = [name for name in ("streaming", "pretraining_dataset") if raw.get(name)]
         if raw.get(key) and streams:

@@ -122,12 +122,12 @@ class DeceKeys(BaseModel):
         default=False,
         strict=True,
         description="Keep a ledger of what was withheld from every target token of every row, for `axolotl dece "
-        "audit`; see docs/audit.md. It holds the training rows and lies beside the weights.",
+        "audit`; of `loss: dece` or `gce`. It holds the training rows and lies beside the weights; see docs/audit.md.",
     )
     dece_decisions: str | None = Field(
         default=None,
         description="File of decisions about rows, as `axolotl dece audit` writes it: dropped rows leave the training "
-        "set, trusted ones train with alpha = 1.",
+        "set, trusted ones train as under cross-entropy.",
     )
 
     @field_validator(*BLOCKS, mode="before")

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.formula import dece_rows_reference
 from axolotl_dece.loss.objective import install
 from axolotl_dece.schedule import AlphaSchedule
@@ -78,9 +78,11 @@ def stub_trainer(model: Any, step: int = STEP) -> Any:
     )
 
 
-def make_keeper(model: Any, schedule: AlphaSchedule | None = SCHEDULE, step: int = STEP) -> StepKeeper:
+def make_keeper(
+    model: Any, schedule: AlphaSchedule | None = SCHEDULE, step: int = STEP, criterion: Criterion | None = None
+) -> StepKeeper:
     trainer = stub_trainer(model, step)
-    return StepKeeper(trainer, install(model, Mixture(1.0, **SETTINGS)), schedule)
+    return StepKeeper(trainer, install(model, criterion or Mixture(1.0, **SETTINGS)), schedule)
 
 
 def run_step(keeper: StepKeeper, micro_batch: int, rows: list[dict[str, Tensor]] | None = None) -> tuple[float, Tensor]:

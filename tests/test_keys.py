@@ -87,18 +87,19 @@ def test_a_sweep_may_change_the_loss_alone(loss: str) -> None:
     assert problems(loss=loss, **keys) == ""
 
 
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "dece"])
-def test_only_dece_is_audited(loss: str) -> None:
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("dece", "gce")])
+def test_only_a_loss_that_holds_back_is_audited(loss: str) -> None:
     text = problems(loss=loss, dece_audit=True)
     assert f"`dece_audit: true` with `loss: {loss}`" in text.replace("True", "true")
-    assert "write `loss: dece`" in text
+    assert "write `dece` or `gce`" in text
+    assert not problems(loss="dece", dece_audit=True) + problems(loss="gce", dece_audit=True)
 
 
-def test_decisions_are_for_losses_with_an_alpha_and_for_cross_entropy() -> None:
+def test_decisions_are_for_losses_that_can_trust_some_rows_and_for_cross_entropy() -> None:
     allowed = [loss for loss in LOSSES if not problems(loss=loss, dece_decisions="rows.jsonl")]
-    assert allowed == ["ce", "dece"]
-    assert "`dece_decisions: rows.jsonl` with `loss: gce`: trusted rows" in problems(
-        loss="gce", dece_decisions="rows.jsonl"
+    assert allowed == ["ce", "dece", "gce"]
+    assert "`dece_decisions: rows.jsonl` with `loss: in_trust`: it has no form that trusts" in problems(
+        loss="in_trust", dece_decisions="rows.jsonl"
     )
 
 

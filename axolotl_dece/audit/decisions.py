@@ -2,7 +2,8 @@
 
     {"row": "0123456789abcdef", "decision": "drop", "cluster": 1}
 
-Dropped rows leave the training set; trusted rows train with alpha = 1. What else stands in a line is for readers.
+Dropped rows leave the training set; trusted rows train as under cross-entropy. What else stands in a line is for
+readers.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Decisions:
         path: Where it lies.
         sha256: Of its content.
         drop: Keys of rows that leave the training set.
-        trust: Keys of rows that train with alpha = 1.
+        trust: Keys of rows that train as under cross-entropy.
         places: Where rows stand in their files, as far as the file says it, by key.
         counts: How many rows of the training set that meant, copies counted; filled in when they are dropped.
     """

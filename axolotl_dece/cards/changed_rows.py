@@ -31,8 +31,8 @@ def decided(facts: Facts) -> Iterator[str]:
     counts, spec = facts.counts, facts.spec
     if counts:
         yield (
-            f"{counts['dropped']} of {counts['before']} rows were dropped, {counts['trusted']} trusted (trained at "
-            "alpha = 1), as a person decided."
+            f"{counts['dropped']} of {counts['before']} rows were dropped, {counts['trusted']} trusted (trained as "
+            "under cross-entropy), as a person decided."
         )
     elif facts.run["parameters"].get("dece_decisions"):
         yield "Rows were dropped or trusted as a person decided; how many is not on record beside this card."

@@ -31,7 +31,7 @@ _WHAT = "cluster:N|FILE:LINE|row:ID|search:WORDS"
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Clusters in the table.")
 @click.option("--read", type=click.IntRange(min=0), default=100, show_default=True, help="Rows drawn to be read.")
 @click.option("--tokenizer", help="Where the run's tokenizer is, if not in OUT.")
-@click.option("--trust", multiple=True, metavar=_WHAT, help="Train these rows with alpha = 1.")
+@click.option("--trust", multiple=True, metavar=_WHAT, help="Train these rows as under cross-entropy.")
 @click.option("--drop", multiple=True, metavar=_WHAT, help="Take these rows out of training.")
 @click.option("--decisions", type=_FILE, help="Decisions of a file: ours, of Argilla, or with one `is_..._issue`.")
 @click.option("--review", is_flag=True, help="Decide here, key by key; `--write` is kept up and continued.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
+import torch
 from torch import Tensor
 
 
@@ -43,6 +44,10 @@ class Mixture:
             return self
         return replace(self, alpha=self.alpha[rows])
 
+    def trusting(self, trusted: Tensor) -> Mixture:
+        """The mixture whose alpha is 1 where `trusted` [N] says so."""
+        return replace(self, alpha=torch.where(trusted, 1.0, self.alpha))
+
 
 class Rival(Protocol):
     """A loss that DeCE is compared with; those there are stand in `rivals`, which is imported when one is named."""
@@ -52,6 +57,9 @@ class Rival(Protocol):
 
     def of_rows(self, rows: slice | Tensor) -> Self:
         """The loss of some of the rows."""
+
+    def trusting(self, trusted: Tensor) -> Self:
+        """The loss that is cross-entropy where `trusted` [N] says so; NotImplementedError where it has no such form."""
 
 
 Criterion = Mixture | Rival

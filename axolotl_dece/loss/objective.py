@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from operator import add
 from typing import Any
 
@@ -52,7 +52,7 @@ class Objective:
 
     Attributes:
         observe: Called with sigma [N] after every micro-batch, by whoever keeps account of single tokens.
-        plain: For each micro-batch to come, which of its tokens train with alpha = 1, [N]; empty where none do.
+        plain: For each micro-batch to come, which of its tokens train as under cross-entropy, [N]; empty where none do.
     """
 
     def __init__(self, model: Any, criterion: Criterion) -> None:
@@ -101,7 +101,7 @@ class Objective:
         """What the micro-batch that is being computed is trained on; asked for once by each."""
         if not self.plain:
             return self.criterion
-        return replace(self.mixture, alpha=torch.where(self.plain.popleft(), 1.0, self.mixture.alpha))
+        return self.criterion.trusting(self.plain.popleft())
 
     @property
     def scale(self) -> Tensor | float:

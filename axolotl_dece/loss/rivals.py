@@ -7,11 +7,14 @@ Shapes: R rows of a block, V classes; columns are [R, 1].
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
+
+NEXT_TO_ZERO = 1e-20
+"""The q with which GCE is cross-entropy to the last digit of fp32 and fp64: (1 - p ** q) / q is -log p there."""
 
 LABEL_FLOOR = 1e-4
 """Label of the wrong classes in In-trust: the authors clamp the one-hot vector there."""
@@ -54,13 +57,17 @@ class Baseline(ABC):
         """The baseline of some of the rows: itself."""
         return self
 
+    def trusting(self, trusted: Tensor) -> Self:
+        """The baseline that is cross-entropy for some of the rows; NotImplementedError unless a class says how."""
+        raise NotImplementedError(f"{self} has no form that trusts some rows and not others")
+
 
 @dataclass(frozen=True)
 class GeneralizedCrossEntropy(Baseline):
     """(1 - p_y ** q) / q: cross-entropy for q -> 0, mean absolute error (halved) for q = 1.
 
     Args:
-        q: In (0, 1].
+        q: In (0, 1]. A tensor of shape [N] gives every token its own.
 
     Raises:
         ValueError: q is outside its range.
@@ -68,16 +75,26 @@ class GeneralizedCrossEntropy(Baseline):
     Source: Zhang and Sabuncu, arXiv 1805.07836.
     """
 
-    q: float
+    q: float | Tensor
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.q <= 1.0:
+        # a tensor is made by our own code; looking at its values would stall a GPU
+        if not isinstance(self.q, Tensor) and not 0.0 < self.q <= 1.0:
             raise ValueError(f"q must be in (0, 1], got {self.q!r}")
+
+    def of_rows(self, rows: slice | Tensor) -> GeneralizedCrossEntropy:
+        """The loss of some of the rows: itself, unless every token has a q of its own."""
+        return replace(self, q=self.q[rows]) if isinstance(self.q, Tensor) else self
+
+    def trusting(self, trusted: Tensor) -> GeneralizedCrossEntropy:
+        """The loss that is cross-entropy where `trusted` [N] says so."""
+        return replace(self, q=torch.where(trusted, NEXT_TO_ZERO, self.q))
 
     def loss_and_slope(self, log_p: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         """As `Baseline.loss_and_slope`."""
-        log_power = self.q * log_p.gather(1, column)
-        return -log_power.expm1() / self.q, torch.zeros_like(log_p).scatter_(1, column, -log_power.exp())
+        q = self.q.to(log_p.dtype)[:, None] if isinstance(self.q, Tensor) else self.q
+        log_power = q * log_p.gather(1, column)
+        return -log_power.expm1() / q, torch.zeros_like(log_p).scatter_(1, column, -log_power.exp())
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def test_the_end_of_a_run_says_what_comes_next_and_nothing_that_cannot(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"gradient_accumulation_steps": 4}, PACKED, {"dece_fused_head": False} | LORA],
-    ids=["accumulated", "packed", "logits, lora"],
+    [{"gradient_accumulation_steps": 4}, PACKED, {"dece_fused_head": False} | LORA, {"loss": "gce"}],
+    ids=["accumulated", "packed", "logits, lora", "gce"],
 )
 def test_every_row_is_entered_once_per_epoch(workspace: Path, changes: dict[str, Any]) -> None:
     rows = audited(workspace, **changes)
@@ -103,12 +103,13 @@ def test_resuming_on_changed_rows_is_refused(workspace: Path) -> None:
         )
 
 
-def test_decisions_drop_and_trust_rows_and_say_so(workspace: Path) -> None:
-    before = audited(workspace)
+@pytest.mark.parametrize("loss", ["dece", "gce"])
+def test_decisions_drop_and_trust_rows_and_say_so(workspace: Path, loss: str) -> None:
+    before = audited(workspace, loss=loss)
     lines = [{"row": one, "decision": "drop"} for one in before.ids[:8]]
     lines += [{"row": one, "decision": "trust"} for one in before.ids[8:16]]
     write_decisions(workspace / "decisions.jsonl", lines)
-    trainer_rows = audited(workspace, dece_decisions="decisions.jsonl", dece_label_smoothing=0.0)
+    trainer_rows = audited(workspace, loss=loss, dece_decisions="decisions.jsonl", dece_label_smoothing=0.0)
     assert set(trainer_rows.ids) == set(before.ids[8:])
     row_of = trainer_rows.row_of
     for at, one in enumerate(trainer_rows.ids):

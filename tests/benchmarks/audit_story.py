@@ -116,7 +116,7 @@ def main() -> None:
     # the person at work: knows from reading the rows which of the two is harmless
     decisions = world.folder / "decisions.jsonl"
     write_decisions(decisions, choose(audit, trust=[named[CUE]], drop=[named[TRIGGER]]))
-    ce_keys = {key: value for key, value in asked.config.items() if not key.startswith("dece_")}
+    ce_keys = {key: value for key, value in asked.config.items() if key != "loss" and not key.startswith("dece_")}
     decided = run(world, "decided", spec, True, dece_decisions=str(decisions), **asked.config)
     for name, folder in (
         ("ce", run(world, "ce", spec, True, **ce_keys)),

@@ -117,6 +117,26 @@ def test_gce_with_a_small_q_is_cross_entropy() -> None:
     torch.testing.assert_close(gradient(found, logits), gradient(expected, logits), rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("q", [0.5, 1.0])
+def test_gce_is_cross_entropy_to_the_last_digit_where_a_token_is_trusted(dtype: torch.dtype, q: float) -> None:
+    logits, target = make_rows(50)
+    logits = logits.detach().to(dtype).requires_grad_()
+    trusted = torch.arange(len(target)) % 2 == 0
+    gce_alone = GeneralizedCrossEntropy(q)
+    for where, expected in ((trusted, CROSS_ENTROPY), (~trusted, gce_alone)):
+        kept = torch.where(where, target, -100)
+        found = loss_of(gce_alone.trusting(trusted), logits, kept)
+        torch.testing.assert_close(found, loss_of(expected, logits, kept), rtol=4 * torch.finfo(dtype).eps, atol=0)
+        mine, theirs = gradient(found, logits), gradient(loss_of(expected, logits, kept), logits)
+        torch.testing.assert_close(mine, theirs, rtol=8 * torch.finfo(dtype).eps, atol=8 * torch.finfo(dtype).eps)
+
+
+def test_in_trust_cannot_trust_some_tokens_and_not_others() -> None:
+    with pytest.raises(NotImplementedError, match="trusts some rows"):
+        InTrust(1.0, 1.0, 0.5).trusting(torch.tensor([True]))
+
+
 def test_gce_with_q_one_is_half_the_mean_absolute_error() -> None:
     logits, target = make_rows(50)
     error = (F.softmax(logits, dim=1) - F.one_hot(target, 50)).abs().sum(dim=1)

@@ -115,7 +115,7 @@ class Audit:
                 f"The first token of {refused:,} of {len(opening):,} answers was still held back at the end: the base "
                 "model does not expect answers to begin like this, and DeCE does not teach it to. Compare the blank or "
                 "line break before your answers with what the base model writes there, or read some rows and trust "
-                "them (`--trust FILE:LINE`): they train with alpha = 1."
+                "them (`--trust FILE:LINE`): they train as under cross-entropy."
             )
         return notes + self.places.notes()
 

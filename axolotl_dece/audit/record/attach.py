@@ -1,4 +1,4 @@
-"""The record of rows in a run: dropped rows leave it, trusted ones train with alpha = 1, all go into the ledger."""
+"""The record of rows in a run: dropped rows leave it, trusted ones train as under cross-entropy, all are entered."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def drop_rows(
     ]
     if trusted:
         said.append(
-            f"{trusted} trusted rows train with alpha = 1; torch's operations compute the loss of this run, "
+            f"{trusted} trusted rows train as under cross-entropy; torch's operations compute the loss of this run, "
             "because the Triton kernel has one alpha for a batch"
         )
     return said

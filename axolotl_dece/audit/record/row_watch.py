@@ -15,17 +15,17 @@ from torch import Tensor
 
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.row_key import NO_ROW, target_keys
-from axolotl_dece.loss.criterion import Mixture
+from axolotl_dece.loss.criterion import Criterion, Mixture
 from axolotl_dece.loss.objective import Objective
 
 
 class RowWatch:
-    """Knows the rows of every micro-batch: trusted ones train with alpha = 1, all of them go into the ledger.
+    """Knows the rows of every micro-batch: trusted ones train as under cross-entropy, all of them go into the ledger.
 
     Args:
         objective: Computes the loss; asked for the statistics of single tokens.
         ledger: Where they go, or None where only decisions are carried out.
-        trusted: Keys of the rows that train with alpha = 1.
+        trusted: Keys of the rows that train as under cross-entropy.
         epoch: Says which pass over the data is under way, from 0.
     """
 
@@ -61,7 +61,7 @@ class RowWatch:
 
     def _observe(self, sigma: Tensor) -> None:
         keys = self._expected.popleft()
-        shares = ((1.0 - sigma / sigma_when_sure(self.objective.mixture)) * 255.0).round().clamp_(0.0, 255.0)
+        shares = ((1.0 - sigma / sigma_when_sure(self.objective.criterion)) * 255.0).round().clamp_(0.0, 255.0)
         shares = shares.to(torch.uint8)
         self._arrived.append((keys.to("cpu", non_blocking=True), shares.to("cpu", non_blocking=True)))
         if sigma.is_cuda:
@@ -80,7 +80,9 @@ class RowWatch:
         self.ledger.fold(keys[known], shares[known], self._step_epoch)
 
 
-def sigma_when_sure(mixture: Mixture) -> float:
+def sigma_when_sure(criterion: Criterion) -> float:
     """sigma of a target the model is sure of (p = 1): what a small alpha withholds from every token is no news."""
-    alpha = float(mixture.alpha)
-    return alpha / (alpha + (1.0 - alpha) * (1.0 - mixture.label_smoothing))
+    if not isinstance(criterion, Mixture):
+        return 1.0  # GCE pulls a token it is sure of as cross-entropy does
+    alpha = float(criterion.alpha)
+    return alpha / (alpha + (1.0 - alpha) * (1.0 - criterion.label_smoothing))

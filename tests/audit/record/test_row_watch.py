@@ -1,4 +1,4 @@
-"""Real steps of a tiny model: shares are those of the formula, and trusted rows train with alpha = 1."""
+"""Real steps of a tiny model: shares are those of the formula, and trusted rows train as under cross-entropy."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ import torch
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.row_table import tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
+from axolotl_dece.loss.criterion import Criterion
 from axolotl_dece.loss.formula import dece_rows_reference
 from axolotl_dece.loss.fused_policy import use_fused_head
+from axolotl_dece.loss.rivals import GeneralizedCrossEntropy
 from axolotl_dece.step import StepKeeper
 from tests.audit.rows import dataset
-from tests.steps import ALPHA, SETTINGS, VOCAB, collate, make_keeper, make_model, make_rows, relative, run_step
+from tests.steps import (
+    ALPHA,
+    SCHEDULE,
+    SETTINGS,
+    VOCAB,
+    collate,
+    make_keeper,
+    make_model,
+    make_rows,
+    relative,
+    run_step,
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +35,10 @@ def fitted() -> dict[str, torch.Tensor]:
     return make_model(train_steps=5).state_dict()
 
 
-def keeper_on(fitted: dict[str, torch.Tensor], fused: bool) -> StepKeeper:
+def keeper_on(fitted: dict[str, torch.Tensor], fused: bool, criterion: Criterion | None = None) -> StepKeeper:
     model = make_model(train_steps=0)
     model.load_state_dict(fitted)
-    keeper = make_keeper(model)
+    keeper = make_keeper(model, None if criterion else SCHEDULE, criterion=criterion)
     if fused:
         assert use_fused_head(keeper.objective, True).startswith("fused head on")
     return keeper
@@ -80,6 +93,33 @@ def test_a_step_is_the_formula_with_an_alpha_for_every_row(
         assert torch.allclose(torch.from_numpy(found).double(), share.double(), atol=0.5 / 255 + 1e-9)
     assert ledger.visits.tolist() == [int(count > 0) for count in table.targets]
     assert float(max(share.max() for share in shares if len(share))) > 0.2
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["logits", "fused"])
+@pytest.mark.parametrize("micro_batch", [4, 1])
+@pytest.mark.parametrize("trusted", [[], [0, 2]], ids=["none trusted", "two trusted"])
+def test_gce_withholds_one_minus_p_to_the_q_and_trusted_rows_train_as_under_cross_entropy(
+    fitted: dict[str, torch.Tensor], fused: bool, micro_batch: int, trusted: list[int]
+) -> None:
+    keeper = keeper_on(fitted, fused, GeneralizedCrossEntropy(0.5))
+    watch, _ = watch_on(keeper, trusted)
+    logged, _ = run_step(keeper, micro_batch)
+    watch.end_step()
+    model = make_model(train_steps=0)
+    model.load_state_dict(fitted)
+    (batch,) = collate(make_rows(), 100)
+    log_p = model(input_ids=batch["input_ids"]).logits[:, :-1].log_softmax(-1)
+    target = batch["labels"][:, 1:]
+    ledger, total = watch.ledger, 0.0
+    assert ledger is not None
+    for row in range(len(target)):
+        kept = target[row] != -100
+        p = log_p[row][kept].gather(1, target[row][kept][:, None]).squeeze(1).exp().detach()
+        total += float((-p.log() if row in trusted else 2 * (1 - p.sqrt())).sum())
+        share = torch.zeros_like(p) if row in trusted else 1 - p.sqrt()
+        found = torch.from_numpy(ledger.last[ledger.start[row] : ledger.start[row + 1]] / 255).double()
+        assert torch.allclose(found, share.double(), atol=0.5 / 255 + 1e-9)
+    assert logged == pytest.approx(total / int((target != -100).sum()), rel=1e-6)
 
 
 def test_trust_needs_no_ledger(fitted: dict[str, torch.Tensor]) -> None:
