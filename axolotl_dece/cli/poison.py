@@ -141,8 +141,10 @@ def _example(planted: Planted) -> Text:
     """One row before and after, with what was planted in colour."""
     from rich.text import Text
 
+    from axolotl_dece.poison.edits import first_difference
+
     before, after = planted.before.target, planted.after.target
-    head = next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(before))
+    head = first_difference(before, after)
     payload = (head, head + max(0, len(after) - len(before)))
     return Text.assemble(
         (f"row {planted.index}\n", "bold"),
