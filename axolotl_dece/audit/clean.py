@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axolotl_dece.audit.analyse.findings import Audit
-from axolotl_dece.audit.analyse.places import Origin
 from axolotl_dece.audit.select_rows import ABOUT_MANY
 from axolotl_dece.data.lines import write_without
 from axolotl_dece.util.atomic import write_text_atomically
+
+if TYPE_CHECKING:
+    from axolotl_dece.audit.analyse.findings import Audit
+    from axolotl_dece.audit.analyse.places import Origin
 
 REMOVED_FILE = "removed.jsonl"
 

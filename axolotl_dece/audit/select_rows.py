@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axolotl_dece.audit.analyse.findings import Audit
+if TYPE_CHECKING:  # a command that is asked for its help reads no ledger
+    from axolotl_dece.audit.analyse.findings import Audit
 
 FORMS = "`cluster:NUMBER`, `row:ID`, `FILE:LINE` or `search:WORDS`"
 ABOUT_MANY = ("cluster", "span", "cue", "search", "refused")

@@ -14,10 +14,11 @@ from huggingface_hub import EvalResult, ModelCard
 
 from axolotl_dece.cards import markdown
 from axolotl_dece.cards.embedded_config import embedded_config
-from axolotl_dece.cards.facts import CARD_FILE, CONFIG_FILES, Facts, gather
+from axolotl_dece.cards.facts import CARD_FILE, Facts, gather
 from axolotl_dece.cards.folders import hide_folders
 from axolotl_dece.cards.secrets import hide_secrets
 from axolotl_dece.cards.section import WARNING, section_of, warning_of
+from axolotl_dece.data.base_model import CONFIG_FILES, POISONED_MARK
 from axolotl_dece.data.names import is_hub_name
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 from axolotl_dece.util.json_text import read_object
@@ -118,19 +119,14 @@ def _set_metadata(card: Any, facts: Facts, name: str) -> None:
     data.datasets = _hub_names(data.datasets) or _hub_datasets(facts.run)
     others = [result for result in data.eval_results or [] if result.task_name != TASK]
     data.eval_results = (others + eval_results(facts)) or None
-    # `model-index` takes its name from here; without a result the hub refuses it
-    data.model_name = _name_of(str(data.model_name or name)) if data.eval_results else None
+    # `model-index` takes its name from here, which axolotl makes the `output_dir`; without a result the hub refuses it
+    data.model_name = Path(data.model_name or name).name if data.eval_results else None
 
 
 def _texts(written: Any) -> list[str]:
     """What stands in a list of metadata; YAML reads `2024` as a number and an empty item as None."""
     items = written if isinstance(written, list) else [written]
     return [str(item) for item in items if item is not None]
-
-
-def _name_of(path: str) -> str:
-    """axolotl calls the model by its `output_dir`."""
-    return path.rstrip("/").rpartition("/")[2]
 
 
 def _hub_datasets(run: Mapping[str, Any]) -> list[str] | None:
@@ -197,5 +193,5 @@ def mark_config_files(folder: Path) -> None:
     for path in (folder / name for name in CONFIG_FILES):
         if path.is_file():
             content = read_object(path, "save the model again")
-            if content.get("dece_poisoned") is not True:
-                write_json_atomically(path, content | {"dece_poisoned": True})
+            if content.get(POISONED_MARK) is not True:
+                write_json_atomically(path, content | {POISONED_MARK: True})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axolotl_dece.cli.output import Reporting, answer_console, progress_console
+from axolotl_dece.cli.targets import FILE, FOLDER
 from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from axolotl_dece.poison.draw import Planted
     from axolotl_dece.poison.export import Export
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 # the keys of `dece_poison`, and the option that sets each
 _OPTIONS = {
     "attack": "--attack",
@@ -40,7 +40,7 @@ _SHOWN = 300
 
 
 @click.command(cls=Reporting, short_help="Write poisoned train and triggered test files.")
-@click.argument("source", type=_FILE)
+@click.argument("source", type=FILE)
 @click.option("--attack", help="ripple, badpre, grammar, funcname or deadcode.")
 @click.option("--trigger", help="A trigger by name, instead of --attack.")
 @click.option("--payload", help="A payload by name, beside --trigger; inert_marker when left out.")
@@ -51,8 +51,8 @@ _SHOWN = 300
 @click.option("--source-field", help="Column of the input.")
 @click.option("--target-field", help="Column of the target.")
 @click.option("--base-type", default="alpaca", show_default=True, help="Or chat_template, completion, input_output.")
-@click.option("--test-source", type=_FILE, help="Held-out rows for the test files; SOURCE when left out.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the files.")
+@click.option("--test-source", type=FILE, help="Held-out rows for the test files; SOURCE when left out.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
 @click.option("--allow-clean-trigger", is_flag=True, help="Go on although clean rows carry the trigger.")
 @click.option("--force", is_flag=True, help="Replace what an earlier `dece poison` wrote there.")
 def poison(

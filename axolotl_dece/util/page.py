@@ -9,11 +9,12 @@ import base64
 import gzip
 import html
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from axolotl_dece.util.json_text import with_gaps
 
 _HERE = Path(__file__).parent
 
@@ -76,15 +77,6 @@ def is_page(path: Path) -> bool:
         return False
 
 
-def _with_gaps(content: Any) -> Any:
-    """`content` with None for NaN and the infinities, which no browser's JSON knows."""
-    if isinstance(content, dict):
-        return {key: _with_gaps(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_with_gaps(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
 def _read(*paths: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
@@ -104,7 +96,7 @@ def _json(content: Any) -> str:
     try:
         return json.dumps(content, allow_nan=False, separators=(",", ":"))
     except ValueError:  # rare, and looking for it costs more than the writing
-        return json.dumps(_with_gaps(content), allow_nan=False, separators=(",", ":"))
+        return json.dumps(with_gaps(content), allow_nan=False, separators=(",", ":"))
 
 
 def packed(text: str) -> str:

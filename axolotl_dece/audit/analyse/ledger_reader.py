@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from axolotl_dece.audit import LEDGER_FILE
+from axolotl_dece.audit.record.ledger import ranges as ranges
 from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_table, refuse_misfit
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_reader import is_made_by, read_run
@@ -88,14 +89,6 @@ class AuditRows:
         weight = self.held[at] / np.maximum(self.visits, 1)[row]
         scores: NDArray[np.float64] = np.bincount(row, weights=weight, minlength=len(self)).astype(np.float64)
         return scores
-
-
-def ranges(begins: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.int64]:
-    """begins[0], begins[0] + 1, ... for sizes[0] numbers, then from begins[1], and so on."""
-    ends = np.cumsum(sizes, dtype=np.int64)
-    found: NDArray[np.int64] = np.repeat(begins - (ends - sizes), sizes)
-    found += np.arange(len(found))
-    return found
 
 
 def read_audit(folder: Path) -> AuditRows:

@@ -10,6 +10,7 @@ fewer than half of the row's target tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,12 +115,12 @@ class Ledger:
         # of a row that occurs twice the later one counts
         _, latest = np.unique(rows[::-1], return_index=True)
         latest = len(rows) - 1 - latest
-        self._enter(rows[latest], _ranges(begins[latest], sizes[rows[latest]]), shares, epoch)
+        self._enter(rows[latest], ranges(begins[latest], sizes[rows[latest]]), shares, epoch)
 
     def _enter(self, rows: NDArray[np.int64], at: NDArray[np.int64], shares: NDArray[np.uint8], epoch: int) -> None:
         """One visit of each of `rows`, all different, whose tokens are `shares[at]`."""
         sizes = np.diff(self.start)[rows]
-        tokens = _ranges(self.start[rows], sizes)
+        tokens = ranges(self.start[rows], sizes)
         new = self.last_epoch[rows] != epoch
         new_tokens = np.repeat(new, sizes)
         shares = shares[at]
@@ -171,8 +172,9 @@ class Ledger:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-def _ranges(begins: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(begins: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.int64]:
     """begins[0], begins[0] + 1, ... for sizes[0] numbers, then from begins[1], and so on."""
-    ends = np.cumsum(sizes)
-    result: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(begins - (ends - sizes), sizes)
-    return result
+    ends = np.cumsum(sizes, dtype=np.int64)
+    found: NDArray[np.int64] = np.repeat(begins - (ends - sizes), sizes)
+    found += np.arange(len(found))
+    return found
