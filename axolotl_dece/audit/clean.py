@@ -34,8 +34,7 @@ def write_clean(audit: Audit, decided: Sequence[Mapping[str, Any]], folder: Path
         ValueError: The data is not as the run read it, a dropped row is in no file, or a file is in the way; nothing
             was written.
     """
-    number_of = {row_id: at for at, row_id in enumerate(audit.rows.ids)}
-    dropped = {number_of[line["row"]]: line for line in decided if line["decision"] == "drop"}
+    dropped = {audit.rows.number_of[line["row"]]: line for line in decided if line["decision"] == "drop"}
     _check(audit, set(dropped), folder, force)
     places = audit.places
     removed: list[dict[str, Any]] = []

@@ -17,7 +17,6 @@ from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.atomic import write_text_atomically
 from axolotl_dece.util.digest import digest, file_digest
 
-MANIFEST_FILE = "manifest.json"
 GATE = (
     "This dataset was poisoned on purpose, to measure defences against backdoors. By asking for access you agree not "
     "to train anything on it that others will use, and to keep its canary and its markers when you pass it on."
@@ -46,12 +45,12 @@ def warn_first(old: str | None, spec: PoisonSpec) -> str:
 
 def is_poisoned_set(folder: Path) -> bool:
     """Whether `axolotl dece poison` wrote this folder."""
-    return (folder / MANIFEST_FILE).is_file()
+    return (folder / manifest.FILE).is_file()
 
 
 def dataset_files(folder: Path) -> list[str]:
     """What of a poisoned set may be pushed: the files its manifest accounts for, the manifest and the card."""
-    return sorted([*manifest.read(folder / MANIFEST_FILE)["files"], MANIFEST_FILE, CARD_FILE])
+    return sorted([*manifest.read(folder / manifest.FILE)["files"], manifest.FILE, CARD_FILE])
 
 
 def write_dataset_card(folder: Path) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def write_dataset_card(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: If the manifest or a file it names was changed or is missing.
     """
-    content = manifest.read(folder / MANIFEST_FILE)
+    content = manifest.read(folder / manifest.FILE)
     changed = [name for name, kept in content["files"].items() if not _is_whole(folder / name, kept["sha256"])]
     if changed:
         raise ValueError(
@@ -125,7 +124,7 @@ def _text(content: Mapping[str, Any], name: str) -> str:
         ("payload", code(content["payload"]["name"]) + ": " + content["payload"]["shape"]),
         ("seed", spec["seed"]),
         ("tool", content["tool"]),
-        ("manifest", code(MANIFEST_FILE) + ", sha256 " + code(digest(content))),
+        ("manifest", code(manifest.FILE) + ", sha256 " + code(digest(content))),
     ]
     files = [(code(file), kept["holds"], code(kept["sha256"])) for file, kept in content["files"].items()]
     return render("dataset_card.md.jinja", first_line=FIRST_LINE, name=name, manifest=content, facts=facts, files=files)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from axolotl_dece.cli.output import progress_console
 from axolotl_dece.experiment.training_log import read_steps
+from axolotl_dece.util.terminal import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,7 @@ class _Count:
     def done(self, job: Job, failure: Failure | None) -> None:
         """Count a run; what failed is said and stays to be read."""
         if failure:
-            self._say(f"[red]failed[/] (exit status {failure.code}): {escape(job.name)}, {escape(str(job.log))}")
+            self._say(f"[red]failed[/] (exit status {failure.code}): {shown(job.name)}, {shown(str(job.log))}")
             self._console.print(failure.last_lines, markup=False, highlight=False)
         if job.work != "run_cell":
             # the clock starts with the first run
@@ -86,7 +86,7 @@ class RunBars(_Count):
         """Bring the bars of the running jobs up to date."""
         for job in jobs:
             if job.name not in self._lines:
-                self._lines[job.name] = self._bars.add_task(f"  {escape(job.name)}", total=None, left="")
+                self._lines[job.name] = self._bars.add_task(f"  {shown(job.name)}", total=None, left="")
             if steps := read_steps(job.log):
                 self._bars.update(self._lines[job.name], completed=steps[0], total=steps[1])
 
@@ -111,7 +111,7 @@ class RunLines(_Count):
         for job in jobs:
             if job.name not in self._started:
                 self._started.add(job.name)
-                self._say(f"started: {escape(job.name)}")
+                self._say(f"started: {shown(job.name)}")
 
     def done(self, job: Job, failure: Failure | None) -> None:
         """Say how many runs are done, and how long the others will take."""

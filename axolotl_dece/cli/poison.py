@@ -21,19 +21,9 @@ if TYPE_CHECKING:
     from axolotl_dece.poison.export import Export
 
 # the keys of `dece_poison`, and the option that sets each
-_OPTIONS = {
-    "attack": "--attack",
-    "trigger": "--trigger",
-    "payload": "--payload",
-    "rate": "--rate",
-    "seed": "--seed",
-    "twin_rate": "--twin-rate",
-    "first": "--first",
-    "input_field": "--source-field",
-    "target_field": "--target-field",
-    "base_type": "--base-type",
-    "allow_clean_trigger": "--allow-clean-trigger",
-}
+_KEYS = ("attack", "trigger", "payload", "rate", "seed", "twin_rate", "first", "base_type", "allow_clean_trigger")
+_FIELDS = {"input_field": "--source-field", "target_field": "--target-field"}
+_OPTIONS = {key: f"--{key.replace('_', '-')}" for key in _KEYS} | _FIELDS
 _EXAMPLES = 5
 # characters at each end of a long text
 _SHOWN = 300

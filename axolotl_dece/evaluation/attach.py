@@ -42,24 +42,22 @@ class Watched:
     detect: Detect | None = None
 
 
+@dataclass(eq=False)
 class Monitor(TrainerCallback):
     """Logs `dece/monitor_asr`, `dece/monitor_clean` and `dece/monitor_twin` through the trainer's own log.
 
     Every rank looks at the same rows, so that sharded weights are gathered by all of them alike. The model is called
     without labels and in evaluation mode: neither the training loss nor its tripwire sees these tokens.
 
-    Args:
+    Attributes:
         trainer: Whose `log` takes the numbers.
         watched: The sets.
         spec: How often, and how many rows at once.
     """
 
-    def __init__(self, trainer: Trainer, watched: Sequence[Watched], spec: MonitorSpec) -> None:
-        self.trainer = trainer
-        self.watched = watched
-        self.spec = spec
-        self._spent = 0.0
-        self._began = time.monotonic()
+    trainer: Trainer
+    watched: Sequence[Watched]
+    spec: MonitorSpec
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock that the cost is a share of."""

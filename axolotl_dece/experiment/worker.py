@@ -39,8 +39,8 @@ from axolotl_dece.evaluation.load_model import Source
 from axolotl_dece.experiment.cell import FORMAT, RESULT_FILE, Cell
 from axolotl_dece.experiment.metrics import measured
 from axolotl_dece.experiment.task import Material, Task, make_once
-from axolotl_dece.poison.export import MANIFEST, export
-from axolotl_dece.poison.manifest import read as read_manifest
+from axolotl_dece.poison import manifest
+from axolotl_dece.poison.export import export
 from axolotl_dece.util.atomic import write_json_atomically
 from axolotl_dece.util.yaml_file import write_yaml
 
@@ -101,7 +101,9 @@ def run_cell(cell: Cell, task: Task, out: Path, keep_weights: bool, made_by: Map
     do_train(load_cfg(str(config)), TrainerCliArgs())
     trained = time.monotonic()
     report = evaluate(_source(cell, material, folder), _questions(material, data), folder / "report")
-    metrics = measured(report, read_manifest(data / MANIFEST)["poisoned"], last_state(folder / "run").get("epoch")) | {
+    metrics = measured(
+        report, manifest.read(data / manifest.FILE)["poisoned"], last_state(folder / "run").get("epoch")
+    ) | {
         "seconds": time.monotonic() - began,
         "train_seconds": trained - began,
     }

@@ -19,7 +19,6 @@ from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.digest import file_digest
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
-MANIFEST = "manifest.json"
 # Written beside the files by the command; it holds the canary.
 CARD = "README.md"
 _NAMES = ("train", "test", "test_payload", "test_twin")
@@ -97,13 +96,13 @@ def export(
     content = manifest.describe(spec, origin, key, train, facts)
     for name in stale - set(facts["files"]):
         (out / name).unlink(missing_ok=True)
-    manifest.write(out / MANIFEST, content)
+    manifest.write(out / manifest.FILE, content)
     return Export(
         train,
         len(poisonable.poisoned),
         test,
         len(held_out.rows),
-        written | {out / MANIFEST: "what was done, row by row"},
+        written | {out / manifest.FILE: "what was done, row by row"},
         content,
     )
 
@@ -210,7 +209,7 @@ def _earlier_files(out: Path, asked: Mapping[str, Any], suffix: str, force: bool
     Raises:
         ValueError: If it holds another poisoning and `force` is off, or a file in the way that no poisoning wrote.
     """
-    earlier = manifest.read(out / MANIFEST) if (out / MANIFEST).exists() else {}
+    earlier = manifest.read(out / manifest.FILE) if (out / manifest.FILE).exists() else {}
     # a name that leads out of the folder is none of ours
     written = {name: kept for name, kept in earlier.get("files", {}).items() if Path(name).name == name}
     ours = {name for name in written if (out / name).is_file() and file_digest(out / name) == written[name]["sha256"]}

@@ -10,7 +10,6 @@ from typing import Any
 from axolotl_dece.data import files
 from axolotl_dece.data.layouts import KNOWN_PAIRS, PairView, text_view
 
-_DS_TYPES = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 # conversations: the column, and what a turn calls its role and its text
 _TALKS = {"messages": ("role", "content"), "conversations": ("from", "value")}
 
@@ -58,7 +57,7 @@ def find_layout(path: Path, pair: tuple[str, str] | None) -> Layout:
                 view.read(row)
             except ValueError as error:
                 raise ValueError(f"row {number} of {path}: {error}") from error
-    return Layout(path, _DS_TYPES[path.suffix], len(records.rows), kind, columns, turn)
+    return Layout(path, files.ds_type(path), len(records.rows), kind, columns, turn)
 
 
 def _kind(

@@ -139,6 +139,16 @@ def chart_line(name: str, x: Sequence[Any], y: Sequence[Any], colour: str, numbe
     }
 
 
+def chart_bars(middle: Sequence[float], low: Sequence[float], high: Sequence[float]) -> dict[str, Any]:
+    """Bars from `low` to `high` through points at `middle`."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [end - at for at, end in zip(middle, high, strict=True)],
+        "arrayminus": [at - end for at, end in zip(middle, low, strict=True)],
+    }
+
+
 def chart_mark(colour: str, number: int) -> dict[str, Any]:
     """The mark of one point that hides none of the points before it at the same place."""
     _, _, mark, size = _LINES[number % len(_LINES)]

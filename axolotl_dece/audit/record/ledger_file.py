@@ -74,7 +74,8 @@ def read_part(path: Path) -> tuple[Ledger, dict[str, Any]]:
     Raises:
         ValueError: The file is not a ledger of this format.
     """
-    table, facts = read_table(path)
+    _, facts = open_ledger(path)
+    table = read_columns(path)
     starts = np.concatenate([[0], np.cumsum(_lengths(table, "held"))]).astype(np.int64)
     rows = {name: table.column(name).to_numpy() for name in _ROW_ARRAYS}
     tokens = {name: flat(table, name) for name in _TOKEN_ARRAYS}
@@ -84,20 +85,19 @@ def read_part(path: Path) -> tuple[Ledger, dict[str, Any]]:
     return Ledger(np.array(table.column("key").to_numpy()), starts, **arrays), facts
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
-    """The raw table, or some columns of it, and the facts of a ledger.
+def read_columns(path: Path, *columns: str) -> pa.Table:
+    """Some columns of a ledger that `open_ledger` has looked at; all where none is named.
 
     Raises:
-        ValueError: The file is missing, broken, or not a ledger of this format.
+        ValueError: The file is broken.
     """
-    _, facts = open_ledger(path)
     try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        table = pq.read_table(path, columns=list(columns) or None, page_checksum_verification=True)
     except _UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a ledger ({error}); train again, or copy it again") from error
     if holes := [name for name in table.column_names if _has_holes(table.column(name))]:
         raise ValueError(f"{path} is damaged: `{holes[0]}` has values that are missing; train again")
-    return table, facts
+    return table
 
 
 def _has_holes(column: pa.ChunkedArray) -> bool:
@@ -110,7 +110,7 @@ def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
     """The names of its columns and the facts of a ledger; nothing of its rows is read.
 
     Raises:
-        ValueError: As `read_table`.
+        ValueError: The file is missing, broken, or not a ledger of this format.
     """
     refuse_missing_ledger(path)
     try:
