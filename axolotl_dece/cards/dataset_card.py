@@ -15,7 +15,7 @@ from axolotl_dece.data.names import public_name
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.atomic import write_text_atomically
-from axolotl_dece.util.digest import digest, file_digest
+from axolotl_dece.util.digest import digest, is_file_of
 
 GATE = (
     "This dataset was poisoned on purpose, to measure defences against backdoors. By asking for access you agree not "
@@ -63,7 +63,7 @@ def write_dataset_card(folder: Path) -> dict[str, Any]:
         ValueError: If the manifest or a file it names was changed or is missing.
     """
     content = manifest.read(folder / manifest.FILE)
-    changed = [name for name, kept in content["files"].items() if not _is_whole(folder / name, kept["sha256"])]
+    changed = [name for name, kept in content["files"].items() if not is_file_of(folder / name, kept["sha256"])]
     if changed:
         raise ValueError(
             f"{', '.join(changed)} in {folder} changed since `axolotl dece poison` wrote it, so the manifest says "
@@ -73,10 +73,6 @@ def write_dataset_card(folder: Path) -> dict[str, Any]:
     if not path.is_file() or path.read_bytes() != card.encode():
         write_text_atomically(path, card)
     return content
-
-
-def _is_whole(path: Path, digest: str) -> bool:
-    return path.is_file() and file_digest(path) == digest
 
 
 def build_card(content: Mapping[str, Any], name: str) -> str:

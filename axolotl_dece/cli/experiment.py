@@ -56,7 +56,7 @@ def _run(
     asked: Grid, grid: Path, folder: Path, jobs: int, device: str
 ) -> tuple[ExperimentReport | None, list[Failure]]:
     # only now: they import half of what trains
-    from axolotl_dece.cli.experiment_progress import progress_of_runs
+    from axolotl_dece.cli.progress import progress_of_runs
     from axolotl_dece.experiment.report import write_report
     from axolotl_dece.experiment.run import open_folder, run_grid
 

@@ -177,6 +177,14 @@ class MessagesView(_TurnsView):
         return "request" if role == "user" else None
 
 
+def read_texts(view: View, row: Row, place: str) -> Texts:
+    """The texts of a row; what is wrong with it is said with its place."""
+    try:
+        return view.read(row)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
 # What axolotl's own strategies read: the column of the request and the column of the answer.
 _PAIRS: dict[str, tuple[str, str]] = {
     "alpaca": ("instruction", "output"),

@@ -92,7 +92,7 @@ def watch(trainer: Trainer, cfg: Mapping[str, Any]) -> Monitor:
     Raises:
         ValueError: If a file cannot be read, or holds no row that shows what it is to show.
     """
-    spec = MonitorSpec.model_validate(_plain(cfg["dece_monitor"]))
+    spec = MonitorSpec.model_validate(dict(cfg["dece_monitor"]))
     recipe = only_recipe(prompt_recipes(cfg), "this config")
     attack = _attack(spec, recipe)
     detectors: dict[str, tuple[str | None, Detect | None]] = {
@@ -133,7 +133,3 @@ def _showing(rows: list[TokenRow], detect: Detect | None, tokenizer: Any, file: 
             "planted reference, as `axolotl dece poison` writes them"
         )
     return kept
-
-
-def _plain(block: Any) -> Any:
-    return block.to_dict() if hasattr(block, "to_dict") else block

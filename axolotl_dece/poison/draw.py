@@ -15,7 +15,7 @@ from itertools import islice
 from random import Random
 from typing import Any, Literal
 
-from axolotl_dece.data.layouts import Row, Texts, View
+from axolotl_dece.data.layouts import Row, Texts, View, read_texts
 from axolotl_dece.poison.benign_twin import twin_of
 from axolotl_dece.poison.edits import Span, first_difference
 from axolotl_dece.poison.payloads import PAYLOADS, Payload
@@ -152,10 +152,7 @@ class Poisoner:
         found = Survey()
         for index, row in enumerate(rows):
             found.rows += 1
-            try:
-                texts = self.view.read(row)
-            except ValueError as error:
-                raise ValueError(f"row {index} of {self.source}: {error}") from error
+            texts = read_texts(self.view, row, f"row {index} of {self.source}")
             reason = _reason_to_skip(texts, plants)
             if reason is None:
                 found.candidates.append(index)

@@ -16,7 +16,7 @@ from axolotl_dece.poison.draw import Draw, Planted, Poisoner, Survey
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
 from axolotl_dece.poison.prepare import fingerprint
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.util.digest import file_digest
+from axolotl_dece.util.digest import file_digest, is_file_of
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 # Written beside the files by the command; it holds the canary.
@@ -212,7 +212,7 @@ def _earlier_files(out: Path, asked: Mapping[str, Any], suffix: str, force: bool
     earlier = manifest.read(out / manifest.FILE) if (out / manifest.FILE).exists() else {}
     # a name that leads out of the folder is none of ours
     written = {name: kept for name, kept in earlier.get("files", {}).items() if Path(name).name == name}
-    ours = {name for name in written if (out / name).is_file() and file_digest(out / name) == written[name]["sha256"]}
+    ours = {name for name in written if is_file_of(out / name, written[name]["sha256"])}
     card = out / CARD
     if card.is_file() and manifest.CANARY in card.read_text(encoding="utf-8", errors="replace"):
         ours.add(CARD)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.data import files
-from axolotl_dece.data.layouts import KNOWN_PAIRS, PairView, text_view
+from axolotl_dece.data.layouts import KNOWN_PAIRS, PairView, read_texts, text_view
 
 # conversations: the column, and what a turn calls its role and its text
 _TALKS = {"messages": ("role", "content"), "conversations": ("from", "value")}
@@ -53,10 +53,7 @@ def find_layout(path: Path, pair: tuple[str, str] | None) -> Layout:
         view = PairView(columns[0], columns[1]) if kind == "pair" else text_view("text")
         view = PairView("instruction", "output") if kind == "alpaca" else view
         for number, row in enumerate(records.rows):
-            try:
-                view.read(row)
-            except ValueError as error:
-                raise ValueError(f"row {number} of {path}: {error}") from error
+            read_texts(view, row, f"row {number} of {path}")
     return Layout(path, files.ds_type(path), len(records.rows), kind, columns, turn)
 
 
