@@ -120,7 +120,7 @@ def _set_metadata(card: Any, facts: Facts, name: str) -> None:
     others = [result for result in data.eval_results or [] if result.task_name != TASK]
     data.eval_results = (others + eval_results(facts)) or None
     # `model-index` takes its name from here, which axolotl makes the `output_dir`; without a result the hub refuses it
-    data.model_name = Path(data.model_name or name).name if data.eval_results else None
+    data.model_name = Path(str(data.model_name or name)).name if data.eval_results else None
 
 
 def _texts(written: Any) -> list[str]:
