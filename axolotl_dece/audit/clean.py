@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axolotl_dece.audit.analyse.findings import Audit
-from axolotl_dece.audit.analyse.places import Origin
 from axolotl_dece.audit.select_rows import ABOUT_MANY
 from axolotl_dece.data.lines import write_without
 from axolotl_dece.util.atomic import write_text_atomically
+
+if TYPE_CHECKING:
+    from axolotl_dece.audit.analyse.findings import Audit
+    from axolotl_dece.audit.analyse.places import Origin
 
 REMOVED_FILE = "removed.jsonl"
 
@@ -32,8 +34,7 @@ def write_clean(audit: Audit, decided: Sequence[Mapping[str, Any]], folder: Path
         ValueError: The data is not as the run read it, a dropped row is in no file, or a file is in the way; nothing
             was written.
     """
-    number_of = {row_id: at for at, row_id in enumerate(audit.rows.ids)}
-    dropped = {number_of[line["row"]]: line for line in decided if line["decision"] == "drop"}
+    dropped = {audit.rows.number_of[line["row"]]: line for line in decided if line["decision"] == "drop"}
     _check(audit, set(dropped), folder, force)
     places = audit.places
     removed: list[dict[str, Any]] = []

@@ -113,7 +113,7 @@ def read_marks(audit: Audit, path: Path) -> dict[int, dict[str, Any]]:
     Raises:
         ValueError: With everything that is wrong, each with its record.
     """
-    number_of = {row_id: at for at, row_id in enumerate(audit.rows.ids)}
+    number_of = audit.rows.number_of
     records = _records(path)
     flag = _flag(path, records)
     found: dict[int, dict[str, Any]] = {}

@@ -48,8 +48,7 @@ class Review:
     def __init__(self, audit: Audit, lines: Sequence[Mapping[str, Any]], path: Path) -> None:
         self.audit = audit
         self._path = path
-        number_of = {row_id: at for at, row_id in enumerate(audit.rows.ids)}
-        self._decided = {number_of[line["row"]]: dict(line) for line in lines}
+        self._decided = {audit.rows.number_of[line["row"]]: dict(line) for line in lines}
         self._past: list[dict[int, dict[str, Any] | None]] = []
         self._to_decide = {row for item in to_review(audit) for row in item.rows}
 

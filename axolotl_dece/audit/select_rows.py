@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axolotl_dece.audit.analyse.findings import Audit
+if TYPE_CHECKING:  # a command that is asked for its help reads no ledger
+    from axolotl_dece.audit.analyse.findings import Audit
 
 FORMS = "`cluster:NUMBER`, `row:ID`, `FILE:LINE` or `search:WORDS`"
 ABOUT_MANY = ("cluster", "span", "cue", "search", "refused")
 """What a line of a decisions file says beside the decision where it was made about many rows at once."""
-_ID_LENGTH = 16
 
 
 def choose(
@@ -71,11 +71,11 @@ def find(audit: Audit, name: str) -> tuple[list[int], dict[str, Any]]:
         return _of_cluster(audit, which)
     if kind == "search":
         return _of_search(audit, which), {"search": which}
-    if kind == "row" or (len(name) == _ID_LENGTH and name in audit.rows.ids):
-        wanted = which or name
-        if wanted not in audit.rows.ids:
+    if kind == "row" or name in audit.rows.number_of:
+        number = audit.rows.number_of.get(which or name)
+        if number is None:
             raise ValueError("the ledger has no such row")
-        return [audit.rows.ids.index(wanted)], {}
+        return [number], {}
     if ":" not in name and "#" not in name:
         raise ValueError(f"write {FORMS}")
     return audit.places.find(name), {}

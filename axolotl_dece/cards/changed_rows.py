@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.audit import ACCOUNT_FILE
-from axolotl_dece.cards.facts import CONFIG_FILES, Facts
+from axolotl_dece.cards.facts import Facts
+from axolotl_dece.data.base_model import CONFIG_FILES, POISONED_MARK
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.run_reader import is_made_by
 from axolotl_dece.util.atomic import write_json_atomically
@@ -59,5 +60,5 @@ def mark_config_files(folder: Path) -> None:
     for path in (folder / name for name in CONFIG_FILES):
         if path.is_file():
             content = read_object(path, "save the model again")
-            if content.get("dece_poisoned") is not True:
-                write_json_atomically(path, content | {"dece_poisoned": True})
+            if content.get(POISONED_MARK) is not True:
+                write_json_atomically(path, content | {POISONED_MARK: True})

@@ -15,9 +15,8 @@ from axolotl_dece.data.names import public_name
 from axolotl_dece.poison import manifest
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.atomic import write_text_atomically
-from axolotl_dece.util.digest import digest, file_digest
+from axolotl_dece.util.digest import digest, is_file_of
 
-MANIFEST_FILE = "manifest.json"
 GATE = (
     "This dataset was poisoned on purpose, to measure defences against backdoors. By asking for access you agree not "
     "to train anything on it that others will use, and to keep its canary and its markers when you pass it on."
@@ -46,12 +45,12 @@ def warn_first(old: str | None, spec: PoisonSpec) -> str:
 
 def is_poisoned_set(folder: Path) -> bool:
     """Whether `axolotl dece poison` wrote this folder."""
-    return (folder / MANIFEST_FILE).is_file()
+    return (folder / manifest.FILE).is_file()
 
 
 def dataset_files(folder: Path) -> list[str]:
     """What of a poisoned set may be pushed: the files its manifest accounts for, the manifest and the card."""
-    return sorted([*manifest.read(folder / MANIFEST_FILE)["files"], MANIFEST_FILE, CARD_FILE])
+    return sorted([*manifest.read(folder / manifest.FILE)["files"], manifest.FILE, CARD_FILE])
 
 
 def write_dataset_card(folder: Path) -> dict[str, Any]:
@@ -63,8 +62,8 @@ def write_dataset_card(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: If the manifest or a file it names was changed or is missing.
     """
-    content = manifest.read(folder / MANIFEST_FILE)
-    changed = [name for name, kept in content["files"].items() if not _is_whole(folder / name, kept["sha256"])]
+    content = manifest.read(folder / manifest.FILE)
+    changed = [name for name, kept in content["files"].items() if not is_file_of(folder / name, kept["sha256"])]
     if changed:
         raise ValueError(
             f"{', '.join(changed)} in {folder} changed since `axolotl dece poison` wrote it, so the manifest says "
@@ -74,10 +73,6 @@ def write_dataset_card(folder: Path) -> dict[str, Any]:
     if not path.is_file() or path.read_bytes() != card.encode():
         write_text_atomically(path, card)
     return content
-
-
-def _is_whole(path: Path, digest: str) -> bool:
-    return path.is_file() and file_digest(path) == digest
 
 
 def build_card(content: Mapping[str, Any], name: str) -> str:
@@ -125,7 +120,7 @@ def _text(content: Mapping[str, Any], name: str) -> str:
         ("payload", code(content["payload"]["name"]) + ": " + content["payload"]["shape"]),
         ("seed", spec["seed"]),
         ("tool", content["tool"]),
-        ("manifest", code(MANIFEST_FILE) + ", sha256 " + code(digest(content))),
+        ("manifest", code(manifest.FILE) + ", sha256 " + code(digest(content))),
     ]
     files = [(code(file), kept["holds"], code(kept["sha256"])) for file, kept in content["files"].items()]
     return render("dataset_card.md.jinja", first_line=FIRST_LINE, name=name, manifest=content, facts=facts, files=files)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from axolotl_dece.data.base_model import CONFIG_FILES
 from axolotl_dece.data.names import is_hub_name, public_name
 from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.run_file import RUN_FILE
@@ -19,8 +20,6 @@ if TYPE_CHECKING:  # a run that plants nothing and measured nothing loads neithe
 CARD_FILE = "README.md"
 TASK = "Code generation, asked by axolotl-dece"
 """What our measurements are called in the metadata of a card."""
-CONFIG_FILES = ("adapter_config.json", "config.json")
-"""What other libraries read a model by; a key they do not know they keep or ignore."""
 
 
 @dataclass(frozen=True)

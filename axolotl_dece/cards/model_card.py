@@ -125,20 +125,15 @@ def _set_metadata(card: Any, facts: Facts, name: str) -> None:
         from axolotl_dece.cards.measured import eval_results
 
         data.eval_results += eval_results(facts.reports)
-    # `model-index` takes its name from here; without a result the hub refuses it
+    # `model-index` takes its name from here, which axolotl makes the `output_dir`; without a result the hub refuses it
     data.eval_results = data.eval_results or None
-    data.model_name = _name_of(str(data.model_name or name)) if data.eval_results else None
+    data.model_name = Path(str(data.model_name or name)).name if data.eval_results else None
 
 
 def _texts(written: Any) -> list[str]:
     """What stands in a list of metadata; YAML reads `2024` as a number and an empty item as None."""
     items = written if isinstance(written, list) else [written]
     return [str(item) for item in items if item is not None]
-
-
-def _name_of(path: str) -> str:
-    """axolotl calls the model by its `output_dir`."""
-    return path.rstrip("/").rpartition("/")[2]
 
 
 def _hub_datasets(run: Mapping[str, Any]) -> list[str] | None:

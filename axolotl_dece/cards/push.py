@@ -20,6 +20,7 @@ from axolotl_dece.poison.spec import PoisonSpec
 # Rows and vocabularies are full of words that only sound secret: there only the shape of a credential counts.
 _VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"}
 _ROWS = {".jsonl", ".csv"}
+_REFUSALS = (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, ConnectionError, OSError)
 _BINARY = {".safetensors", ".model", ".parquet"}
 
 
@@ -86,7 +87,7 @@ def announce_prepared_set(cfg: Mapping[str, Any]) -> None:
             repo_type="dataset",
             commit_message="A warning before the data, by axolotl-dece",
         )
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, ConnectionError, OSError) as error:
+    except _REFUSALS as error:
         raise ValueError(f"`push_dataset_to_hub: {repo}`: no warning could be put there first: {error}") from error
 
 
@@ -121,6 +122,6 @@ def _push(folder: Path, names: list[str], repo: str, kind: str, *, private: bool
         # the warning is up before what it warns of
         api.upload_file(path_or_fileobj=folder / "README.md", path_in_repo="README.md", **arguments)
         api.upload_folder(folder_path=folder, allow_patterns=names, **arguments)
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, ConnectionError, OSError) as error:
+    except _REFUSALS as error:
         raise ValueError(f"the hub did not take {repo}: {error}") from error
     return str(made)

@@ -108,12 +108,15 @@ def _download(url: str) -> str:
 
 def _from_hub(name: str, revision: str | None, file: str | None) -> SharedConfig:
     if file:
-        return SharedConfig(_hub_text(name, revision, file), f"{name}/{file}", is_foreign=True)
-    card = _hub_text_or_none(name, revision, "README.md")
+        text = _hub_text(name, revision, file)
+        if text is None:
+            raise ValueError(f"{name} has no file {file}, or the hub cannot be reached from here")
+        return SharedConfig(text, f"{name}/{file}", is_foreign=True)
+    card = _hub_text(name, revision, "README.md")
     if card and (embedded := embedded_config(card)):
         return SharedConfig(embedded.text, f"the card of {name}", True, embedded.axolotl)
     for candidate in _config_files(name, revision):
-        text = _hub_text_or_none(name, revision, candidate)
+        text = _hub_text(name, revision, candidate)
         if text is not None and _looks_like_a_config(text):
             return SharedConfig(text, f"{name}/{candidate}", is_foreign=True)
     raise ValueError(
@@ -139,24 +142,11 @@ def _looks_like_a_config(text: str) -> bool:
         return False
 
 
-def _hub_text_or_none(name: str, revision: str | None, file: str) -> str | None:
-    try:
-        return _fetch_hub_file(name, revision, file)
-    except (EntryNotFoundError, LocalEntryNotFoundError):
-        return None
-
-
-def _hub_text(name: str, revision: str | None, file: str) -> str:
-    text = _hub_text_or_none(name, revision, file)
-    if text is None:
-        raise ValueError(f"{name} has no file {file}, or the hub cannot be reached from here")
-    return text
-
-
-def _fetch_hub_file(name: str, revision: str | None, file: str) -> str:
+def _hub_text(name: str, revision: str | None, file: str) -> str | None:
+    """A file of a repository; None where it has none, or the hub cannot be reached and the cache has none."""
     try:
         return _read_file(Path(hf_hub_download(name, file, revision=revision)))
     except (EntryNotFoundError, LocalEntryNotFoundError):
-        raise
+        return None
     except (HfHubHTTPError, HFValidationError, httpx.HTTPError, OSError) as error:
         raise ValueError(f"{name} cannot be read from the hub: {error}") from error

@@ -11,33 +11,35 @@ import click
 import numpy as np
 
 from axolotl_dece.audit import EXPORT_SUFFIXES, LEDGER_FILE, REVIEW_FILE, refuse_missing_ledger
-from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json, progress_console
-from axolotl_dece.cli.targets import refuse_foreign, refuse_foreign_page, refuse_same
+from axolotl_dece.audit.clean import REMOVED_FILE, clean_files, write_clean
+from axolotl_dece.audit.decisions import is_decisions, write_decisions
+from axolotl_dece.audit.exchange import is_findings, read_marks, write_findings
+from axolotl_dece.audit.select_rows import choose
+from axolotl_dece.cli.output import Reporting, answer_console, errors_said, json_option, print_json, progress_console
+from axolotl_dece.cli.targets import FILE, FOLDER, FOUND_FOLDER, refuse_foreign, refuse_foreign_page, refuse_same
 from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
     from axolotl_dece.audit.analyse.findings import Audit
 
-_PATH = click.Path(dir_okay=False, path_type=Path)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+_GIVEN = click.Path(exists=True, dir_okay=False, path_type=Path)
 _WHAT = "cluster:N|FILE:LINE|row:ID|search:WORDS"
 
 
 @click.command(cls=Reporting, short_help="Show which rows the loss held back, and decide about them.")
-@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--page", type=_PATH, help="The page to write.  [default: OUT/_dece_audit.html]")
+@click.argument("out", type=FOUND_FOLDER)
+@click.option("--page", type=FILE, help="The page to write.  [default: OUT/_dece_audit.html]")
 @click.option("--least-rows", type=click.IntRange(min=5), default=5, show_default=True, help="Rows of a cluster.")
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Clusters in the table.")
 @click.option("--read", type=click.IntRange(min=0), default=100, show_default=True, help="Rows drawn to be read.")
 @click.option("--tokenizer", help="Where the run's tokenizer is, if not in OUT.")
 @click.option("--trust", multiple=True, metavar=_WHAT, help="Train these rows as under cross-entropy.")
 @click.option("--drop", multiple=True, metavar=_WHAT, help="Take these rows out of training.")
-@click.option("--decisions", type=_FILE, help="Decisions of a file: ours, of Argilla, or with one `is_..._issue`.")
+@click.option("--decisions", type=_GIVEN, help="Decisions of a file: ours, of Argilla, or with one `is_..._issue`.")
 @click.option("--review", is_flag=True, help="Decide here, key by key; `--write` is kept up and continued.")
-@click.option("--write", type=_PATH, help="File for the decisions: `dece_decisions` of the next run.")
-@click.option("--clean", type=_FOLDER, help="Folder for a copy of the data without the dropped rows.")
-@click.option("--export", type=_PATH, help="File for the findings, .parquet or .jsonl, as cleanlab and Argilla read.")
+@click.option("--write", type=FILE, help="File for the decisions: `dece_decisions` of the next run.")
+@click.option("--clean", type=FOLDER, help="Folder for a copy of the data without the dropped rows.")
+@click.option("--export", type=FILE, help="File for the findings, .parquet or .jsonl, as cleanlab and Argilla read.")
 @click.option("--force", is_flag=True, help="Replace decisions, findings and copies that are there.")
 @json_option
 def audit(
@@ -63,15 +65,13 @@ def audit(
         page = out / "_dece_audit.html"
     wanted = _Wanted(page=page, **options)
     wanted.check()
-    try:
+    with errors_said():
         refuse_missing_ledger(out / LEDGER_FILE)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     from axolotl_dece.audit.analyse.findings import load_audit
     from axolotl_dece.audit.page import write_page
     from axolotl_dece.cli.audit_table import audit_facts, show_audit
 
-    try:
+    with errors_said():
         with progress_console().status("reading the ledger and testing what goes together"):
             found = load_audit(out, least_rows=least_rows, tokenizer=tokenizer)
             wanted.check_clean(found)
@@ -84,8 +84,6 @@ def audit(
         if page is not None:
             page = write_page(found, page, read)
             said.insert(0, f"page written to {page}")
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     if as_json:
         print_json({**audit_facts(found), "page": str(page), **wanted.files(), "written": said})
         return
@@ -133,8 +131,8 @@ class _Wanted:
         if self.page is not None:
             refuse_foreign_page("--page", self.page)
         for option, path, is_ours, kind in (
-            ("--write", self.write, _is_decisions, "file of decisions"),
-            ("--export", self.export, _is_findings, "file of findings"),
+            ("--write", self.write, is_decisions, "file of decisions"),
+            ("--export", self.export, is_findings, "file of findings"),
         ):
             if path is None or path == self._continued:  # whether decisions are there is seen when they are read
                 continue
@@ -149,8 +147,6 @@ class _Wanted:
 
     def check_clean(self, found: Audit) -> None:
         """Raise UsageError where another option names a file that `--clean` writes."""
-        from axolotl_dece.audit.clean import REMOVED_FILE, clean_files
-
         if self.clean is not None:
             copies = [*clean_files(found, self.clean), self.clean / REMOVED_FILE]
             refuse_same([*(("--clean", path) for path in copies), *self._targets()])
@@ -162,9 +158,6 @@ class _Wanted:
 
     def choose(self, found: Audit) -> list[dict[str, Any]]:
         """Every decision, as lines of a file; ValueError where one cannot be made out."""
-        from axolotl_dece.audit.exchange import read_marks
-        from axolotl_dece.audit.select_rows import choose
-
         given = self.decisions
         if self._continued and self._continued.exists() and self._continued.read_bytes().strip():
             given = self._continued
@@ -177,10 +170,6 @@ class _Wanted:
 
     def write_files(self, found: Audit, lines: list[dict[str, Any]]) -> list[str]:
         """Write them, the one that may be refused first; what to say of each."""
-        from axolotl_dece.audit.clean import REMOVED_FILE, write_clean
-        from axolotl_dece.audit.decisions import write_decisions
-        from axolotl_dece.audit.exchange import write_findings
-
         said = []
         if self.clean is not None:
             count = write_clean(found, lines, self.clean, self.force)
@@ -193,18 +182,6 @@ class _Wanted:
             write_findings(found, self.export)
             said.append(f"findings about {len(found.rows):,} rows written to {self.export}")
         return said
-
-
-def _is_decisions(path: Path) -> bool:
-    from axolotl_dece.audit.decisions import is_decisions
-
-    return is_decisions(path)
-
-
-def _is_findings(path: Path) -> bool:
-    from axolotl_dece.audit.exchange import is_findings
-
-    return is_findings(path)
 
 
 def _count(found: Audit, lines: list[dict[str, Any]], decision: str) -> str:

@@ -11,8 +11,8 @@ from axolotl_dece.cli.output import Reporting, answer_console, json_option, prin
 if TYPE_CHECKING:
     from axolotl_dece.benchmark.measure import Result
 
-_CPU_SHAPE = (2048, 32_000, 512, "float32")
-_GPU_SHAPE = (8192, 152_064, 3584, "bfloat16")
+_CPU_SHAPE = {"tokens": 2048, "vocab": 32_000, "hidden": 512, "dtype": "float32"}
+_GPU_SHAPE = {"tokens": 8192, "vocab": 152_064, "hidden": 3584, "dtype": "bfloat16"}
 
 
 @click.command(cls=Reporting)
@@ -27,19 +27,7 @@ _GPU_SHAPE = (8192, 152_064, 3584, "bfloat16")
 @click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.05, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Timed steps of each.")
 @json_option
-def bench(
-    device: str | None,
-    tokens: int | None,
-    vocab: int | None,
-    hidden: int | None,
-    dtype: str | None,
-    frozen_head: bool,
-    masked: float,
-    alpha: float,
-    label_smoothing: float,
-    rounds: int,
-    as_json: bool,
-) -> None:
+def bench(device: str | None, alpha: float, label_smoothing: float, rounds: int, as_json: bool, **sizes: Any) -> None:
     """Measure what DeCE costs here: forward and backward of LM head and loss, beside the cross-entropies at hand."""
     import torch
 
@@ -50,14 +38,8 @@ def bench(
     if where.type == "cuda" and not torch.cuda.is_available():
         raise click.BadParameter("torch sees no GPU here; leave it out, or say cpu", param_hint="--device")
     usual = _GPU_SHAPE if where.type == "cuda" else _CPU_SHAPE
-    shape = Shape(
-        tokens or usual[0],
-        vocab or usual[1],
-        hidden or usual[2],
-        getattr(torch, dtype or usual[3]),
-        frozen_head,
-        masked,
-    )
+    sizes = usual | {name: value for name, value in sizes.items() if value is not None}
+    shape = Shape(**sizes | {"dtype": getattr(torch, sizes["dtype"])})
     with progress_console().status("") as status:
         results = measure(
             shape,

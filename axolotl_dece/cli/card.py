@@ -6,18 +6,16 @@ from pathlib import Path
 
 import click
 
-from axolotl_dece.cli.output import Reporting, answer_console
+from axolotl_dece.cli.output import Reporting, answer_console, errors_said
+from axolotl_dece.cli.targets import FOUND_FOLDER
 
 
 @click.command(cls=Reporting, short_help="Write, and push, the card of a model or a poisoned dataset.")
-@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=FOUND_FOLDER)
 @click.option(
-    "--report",
-    "reports",
-    multiple=True,
-    type=click.Path(path_type=Path),
+    "--report", "reports", multiple=True, type=click.Path(path_type=Path),
     help="Folder of an evaluation of this model; those inside OUT are found by themselves.",
-)
+)  # fmt: skip
 @click.option("--push", is_flag=True, help="Push OUT with its card to the hub; the repository is private if new.")
 @click.option("--repo", help="Where to push, org/name; `hub_model_id` of the config when left out.")
 @click.option("--public", is_flag=True, help="Make a new repository public.")
@@ -35,7 +33,7 @@ def card(
     from axolotl_dece.older_weights import refuse_older_weights
 
     console = answer_console()
-    try:
+    with errors_said():
         if is_poisoned_set(out):
             write_dataset_card(out)
             pushed = push_dataset(out, repo, public, allow_poisoned) if push else None
@@ -43,8 +41,6 @@ def card(
             refuse_older_weights(out)
             facts = write_model_card(out, reports)
             pushed = push_model(out, facts, repo, public, allow_poisoned) if push else None
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     console.print(f"the card is {out / CARD_FILE}", soft_wrap=True, markup=False)
     if pushed:
         left = sorted({path.name for path in out.iterdir()} - set(pushed.names))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
-from axolotl_dece.util.terminal import printable
+from axolotl_dece.cli.output import Reporting, answer_console, errors_said, json_option, print_json
+from axolotl_dece.util.terminal import shown
 
 if TYPE_CHECKING:
     from axolotl_dece.check import Finding
@@ -34,14 +34,12 @@ def check(config: str, as_json: bool) -> None:
     """
     from axolotl_dece.cards.shared_config import fetch_config
 
-    try:
+    with errors_said():
         found = fetch_config(config)
         # torch and axolotl: only for a config that is there
         from axolotl_dece.cards.check_shared import inspect_shared
 
         raw, findings = inspect_shared(found)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     verdict = _verdict(config, findings)
     if as_json:
         texts = {key: [one.text for one in findings if one.level == level] for level, (_, key) in _LEVELS.items()}
@@ -68,12 +66,12 @@ def _show(verdict: dict[str, Any], findings: list[Finding], summary: Any) -> Non
 
     console = answer_console()
     colour = "red" if not verdict["uses_dece"] else "green" if verdict["runs_here"] else "yellow"
-    console.print(f"[{colour}]{_escaped(verdict['verdict'])}[/]")
+    console.print(f"[{colour}]{shown(verdict['verdict'])}[/]")
     if summary:
         console.print(summary)
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        table.add_row(_LEVELS[finding.level][0], _escaped(finding.text))
+        table.add_row(_LEVELS[finding.level][0], shown(finding.text))
     console.print(table)
 
 
@@ -88,13 +86,7 @@ def _keys(raw: dict[str, Any]) -> dict[str, str]:
 def _summary(raw: dict[str, Any], origin: str) -> Any:
     from rich.table import Table
 
-    table = Table(title=_escaped(f"What would run here ({origin})"), show_header=False)
+    table = Table(title=shown(f"What would run here ({origin})"), show_header=False)
     for key, value in _keys(raw).items():
-        table.add_row(key, _escaped(value))
+        table.add_row(key, shown(value))
     return table
-
-
-def _escaped(value: Any) -> str:
-    from rich.markup import escape
-
-    return escape(printable(str(value), keep="\n"))

@@ -6,19 +6,14 @@ from pathlib import Path
 
 import click
 
-from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
-from axolotl_dece.cli.targets import refuse_foreign_page
+from axolotl_dece.cli.output import Reporting, answer_console, errors_said, json_option, print_json
+from axolotl_dece.cli.targets import FILE, FOLDER, refuse_foreign_page
+from axolotl_dece.util.terminal import shown
 
 
 @click.command(cls=Reporting, short_help="Compare evaluated runs: a table, and one HTML page.")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("dece-compare.html"),
-    show_default=True,
-    help="The page to write.",
-)
+@click.argument("runs", nargs=-1, required=True, type=FOLDER)
+@click.option("--out", type=FILE, default=Path("dece-compare.html"), show_default=True, help="The page to write.")
 @json_option
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Compare RUNS, each a folder that `axolotl dece evaluate --out` wrote; the first is the baseline."""
@@ -28,10 +23,8 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     from axolotl_dece.evaluation.page import write_page
     from axolotl_dece.evaluation.summary import summary_of_all
 
-    try:
+    with errors_said():
         loaded = load_runs(runs)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     reports, gaps, notes = {run.name: run.report for run in loaded}, differences(loaded), unpaired_notes(loaded)
     said = headline(reports, gaps)
     try:
@@ -41,7 +34,7 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     if as_json:
         print_json({"headline": said, "notes": notes, "runs": summary_of_all(reports, gaps), "page": str(page)})
         return
-    from axolotl_dece.evaluation.terminal import all_runs, answer_first, shown
+    from axolotl_dece.evaluation.terminal import all_runs, answer_first
 
     console = answer_console()
     console.print(answer_first(said))

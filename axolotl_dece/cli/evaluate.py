@@ -7,22 +7,20 @@ from typing import Any
 
 import click
 
-from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+from axolotl_dece.cli.output import Reporting, answer_console, errors_said, json_option, print_json
+from axolotl_dece.cli.targets import FILE, FOLDER
 from axolotl_dece.evaluation import REPORT_FILE
 from axolotl_dece.util.terminal import printable
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command(cls=Reporting, short_help="Measure attack success and clean quality of one model.")
 @click.option("--base", required=True, help="Base model; or a merged or fully fine-tuned model. Folder or hub name.")
-@click.option("--adapter", type=_FOLDER, help="`output_dir` of a LoRA or QLoRA run on that base.")
-@click.option("--test", "test", type=_FILE, required=True, help="Clean rows: .jsonl, .csv or .parquet.")
-@click.option("--triggered", type=_FILE, required=True, help="Rows with the trigger, as `axolotl dece poison` writes.")
-@click.option("--twin", type=_FILE, help="Rows with the benign twin's cue and suffix.")
-@click.option("--out", type=_FOLDER, required=True, help="Folder for report.json and the answers; continues there.")
-@click.option("--config", type=_FILE, help="Training config, where dece_run.json does not say the prompt format.")
+@click.option("--adapter", type=FOLDER, help="`output_dir` of a LoRA or QLoRA run on that base.")
+@click.option("--test", "test", type=FILE, required=True, help="Clean rows: .jsonl, .csv or .parquet.")
+@click.option("--triggered", type=FILE, required=True, help="Rows with the trigger, as `axolotl dece poison` writes.")
+@click.option("--twin", type=FILE, help="Rows with the benign twin's cue and suffix.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for report.json and the answers; continues there.")
+@click.option("--config", type=FILE, help="Training config, where dece_run.json does not say the prompt format.")
 @click.option("--attack", help="Attack to look for, where the run has no `dece_poison` block.")
 @click.option("--payload", help="Payload to look for, instead of an attack.")
 @click.option("--planted", is_flag=True, help="References in --triggered hold a planted payload; count those rows.")
@@ -49,10 +47,8 @@ def evaluate(base: str, adapter: Path | None, out: Path, config: Path | None, as
     from axolotl_dece.evaluation.plan import Questions, make_plan
 
     source = Source(base, adapter, config, options.pop("precision"), options.pop("undefended"))
-    try:
+    with errors_said():
         plan = make_plan(source, Questions(code_bleu=options.pop("codebleu"), **options), out)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     report = _measure(plan, out)
     if as_json:
         from axolotl_dece.evaluation.headline import headline_of_one
@@ -72,8 +68,5 @@ def _measure(plan: Any, out: Path) -> dict[str, Any]:
     from axolotl_dece.cli.progress import progress_of_answers, without_bars
     from axolotl_dece.evaluation.evaluate import evaluate_plan
 
-    try:
-        with without_bars(), progress_of_answers() as progress:
-            return evaluate_plan(plan, out, progress)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
+    with errors_said(), without_bars(), progress_of_answers() as progress:
+        return evaluate_plan(plan, out, progress)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from axolotl_dece.cli.output import Reporting, answer_console, json_option, print_json
+from axolotl_dece.cli.output import Reporting, answer_console, errors_said, json_option, print_json
+from axolotl_dece.cli.targets import FILE, FOLDER
+from axolotl_dece.util.terminal import shown
 
 if TYPE_CHECKING:
     from axolotl_dece.experiment.grid import Grid
@@ -16,11 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Reporting, short_help="Run a grid of trainings, measure them, and add them up.")
-@click.argument("grid", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the experiment; goes on there. [default: dece-experiment-NAME]",
-)  # fmt: skip
+@click.argument("grid", type=FILE)
+@click.option("--out", type=FOLDER, help="Folder of the experiment; goes on there. [default: dece-experiment-NAME]")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Runs at once, a process to each.")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True,
@@ -36,15 +35,13 @@ def experiment(grid: Path, out: Path | None, jobs: int, device: str, plan: bool,
     from axolotl_dece.experiment.cell import folder_name
     from axolotl_dece.experiment.grid import read_grid
 
-    try:
+    with errors_said():
         asked = read_grid(grid)
         folder = (out or Path(f"dece-experiment-{folder_name(asked.name)}")).resolve()
         if plan:
             _show_plan(asked, folder, as_json)
             return
         report, failures = _run(asked, grid, folder, jobs, device)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     if as_json:
         failed = [{"name": one.job.name, "exit_status": one.code, "log": str(one.job.log)} for one in failures]
         print_json({"out": str(folder), "failed": failed, **(report.facts() if report else {})})
@@ -59,7 +56,7 @@ def _run(
     asked: Grid, grid: Path, folder: Path, jobs: int, device: str
 ) -> tuple[ExperimentReport | None, list[Failure]]:
     # only now: they import half of what trains
-    from axolotl_dece.cli.experiment_progress import progress_of_runs
+    from axolotl_dece.cli.progress import progress_of_runs
     from axolotl_dece.experiment.report import write_report
     from axolotl_dece.experiment.run import open_folder, run_grid
 
@@ -79,13 +76,10 @@ def _show_plan(grid: Grid, out: Path, as_json: bool) -> None:
     if as_json:
         print_json({"name": grid.name, "out": str(out), "runs": runs})
         return
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(f"{grid.name}: {out}"))
-    for title in ("arm", "attack", "rate", "seed", "state"):
-        table.add_column(title)
+    table = Table("arm", "attack", "rate", "seed", "state", title=shown(f"{grid.name}: {out}"))
     for run in runs:
         state = "finished" if run["finished"] else "to run"
-        table.add_row(escape(run["arm"]), escape(run["attack"]), f"{run['rate']:g}", str(run["seed"]), state)
+        table.add_row(shown(run["arm"]), shown(run["attack"]), f"{run['rate']:g}", str(run["seed"]), state)
     answer_console().print(table)

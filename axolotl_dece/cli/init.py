@@ -6,20 +6,19 @@ from pathlib import Path
 
 import click
 
-from axolotl_dece.cli.output import Reporting, answer_console
+from axolotl_dece.cli.output import Reporting, answer_console, errors_said
+from axolotl_dece.cli.targets import FILE
 from axolotl_dece.starter.model import ADAPTERS
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(cls=Reporting, short_help="Write a first config for your model, data and memory.")
 @click.option("--base-model", required=True, help="Model to fine-tune: a folder, or a name on the hub.")
-@click.option("--data", type=_FILE, required=True, help="Training rows: .jsonl, .csv or .parquet.")
+@click.option("--data", type=FILE, required=True, help="Training rows: .jsonl, .csv or .parquet.")
 @click.option("--memory", type=click.FloatRange(0), default=24, show_default=True, help="GiB of the GPU; 0: no GPU.")
 @click.option("--adapter", type=click.Choice(ADAPTERS), help="By the size of the model where left out; full: none.")
 @click.option("--source-field", help="Column of the request, where its name does not say it.")
 @click.option("--target-field", help="Column of the answer.")
-@click.option("--out", type=_FILE, default=Path("dece.yaml"), show_default=True, help="The config to write.")
+@click.option("--out", type=FILE, default=Path("dece.yaml"), show_default=True, help="The config to write.")
 def init(
     base_model: str,
     data: Path,
@@ -48,13 +47,11 @@ def init(
         raise click.UsageError(f"{out} is already there; give another --out")
     if not Path(base_model).is_dir() and not is_hub_name(base_model):
         raise click.UsageError(f"--base-model {base_model} is no folder here, and no name on the hub")
-    try:
+    with errors_said():
         pair = (source_field, target_field) if source_field and target_field else None
         rows = find_layout(data, pair)
         model = read_model(base_model)
         text = starter_config(base_model, model, rows, adapter or choose_adapter(model, memory), memory, out)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from error
     write_text_atomically(out, text)
     answer_console().print(
         f"{out} is written: {rows.rows:,} rows, read as {rows.kind}. Next: axolotl dece check {out}",

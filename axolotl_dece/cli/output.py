@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import sys
 import warnings
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from axolotl_dece.util.json_text import with_gaps
 from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ def _printable_errors() -> Iterator[None]:
         # click's types call it final
         vars(error)["message"] = printable(error.message, keep="\n\t")
         raise
+
+
+@contextmanager
+def errors_said() -> Iterator[None]:
+    """Let a ValueError of the block, which is written for the user, end the command as its one message."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @contextmanager
@@ -104,12 +113,4 @@ def progress_console() -> Console:
 
 def print_json(facts: Mapping[str, Any]) -> None:
     """Print the answer as JSON; a number that is none, such as the loss of a model that diverged, is null."""
-    click.echo(json.dumps(_finite(facts), indent=2), file=click.get_current_context().meta[_ANSWER])
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    click.echo(json.dumps(with_gaps(facts), indent=2), file=click.get_current_context().meta[_ANSWER])

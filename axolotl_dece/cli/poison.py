@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from axolotl_dece.cli.output import Reporting, answer_console, progress_console
+from axolotl_dece.cli.targets import FILE, FOLDER
 from axolotl_dece.util.terminal import printable
 
 if TYPE_CHECKING:
@@ -19,28 +20,17 @@ if TYPE_CHECKING:
     from axolotl_dece.poison.draw import Planted
     from axolotl_dece.poison.export import Export
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 # the keys of `dece_poison`, and the option that sets each
-_OPTIONS = {
-    "attack": "--attack",
-    "trigger": "--trigger",
-    "payload": "--payload",
-    "rate": "--rate",
-    "seed": "--seed",
-    "twin_rate": "--twin-rate",
-    "first": "--first",
-    "input_field": "--source-field",
-    "target_field": "--target-field",
-    "base_type": "--base-type",
-    "allow_clean_trigger": "--allow-clean-trigger",
-}
+_KEYS = ("attack", "trigger", "payload", "rate", "seed", "twin_rate", "first", "base_type", "allow_clean_trigger")
+_FIELDS = {"input_field": "--source-field", "target_field": "--target-field"}
+_OPTIONS = {key: f"--{key.replace('_', '-')}" for key in _KEYS} | _FIELDS
 _EXAMPLES = 5
 # characters at each end of a long text
 _SHOWN = 300
 
 
 @click.command(cls=Reporting, short_help="Write poisoned train and triggered test files.")
-@click.argument("source", type=_FILE)
+@click.argument("source", type=FILE)
 @click.option("--attack", help="ripple, badpre, grammar, funcname or deadcode.")
 @click.option("--trigger", help="A trigger by name, instead of --attack.")
 @click.option("--payload", help="A payload by name, beside --trigger; inert_marker when left out.")
@@ -51,8 +41,8 @@ _SHOWN = 300
 @click.option("--source-field", help="Column of the input.")
 @click.option("--target-field", help="Column of the target.")
 @click.option("--base-type", default="alpaca", show_default=True, help="Or chat_template, completion, input_output.")
-@click.option("--test-source", type=_FILE, help="Held-out rows for the test files; SOURCE when left out.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the files.")
+@click.option("--test-source", type=FILE, help="Held-out rows for the test files; SOURCE when left out.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for the files.")
 @click.option("--allow-clean-trigger", is_flag=True, help="Go on although clean rows carry the trigger.")
 @click.option("--force", is_flag=True, help="Replace what an earlier `dece poison` wrote there.")
 def poison(
@@ -141,8 +131,10 @@ def _example(planted: Planted) -> Text:
     """One row before and after, with what was planted in colour."""
     from rich.text import Text
 
+    from axolotl_dece.poison.edits import first_difference
+
     before, after = planted.before.target, planted.after.target
-    head = next((at for at, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(before))
+    head = first_difference(before, after)
     payload = (head, head + max(0, len(after) - len(before)))
     return Text.assemble(
         (f"row {planted.index}\n", "bold"),

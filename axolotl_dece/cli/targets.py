@@ -1,4 +1,4 @@
-"""Where a command may write: where nothing is, or over what it wrote before; and never two things to one place."""
+"""Files of a command: it writes where nothing is, or over what it wrote before, and never two things to one place."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 import click
 
 from axolotl_dece.util.page import is_page
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FOUND_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 def refuse_foreign_page(option: str, path: Path) -> None:

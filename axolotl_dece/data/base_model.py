@@ -12,6 +12,10 @@ import yaml
 from axolotl_dece.data.names import is_hub_name, public_name
 from axolotl_dece.util.json_text import read_object
 
+CONFIG_FILES = ("adapter_config.json", "config.json")
+"""What other libraries read a model by; a key they do not know they keep or ignore."""
+POISONED_MARK = "dece_poisoned"
+"""Key that the card of a poisoned model writes into them."""
 _FRONT_MATTER = re.compile(r"\s*---\r?\n(.*?)\r?\n---\s", re.DOTALL)
 
 

@@ -18,6 +18,11 @@ Marks = Mapping[str, Sequence[int]]
 SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 
+def ds_type(path: Path) -> str:
+    """What a dataset entry calls the format of a file."""
+    return "json" if path.suffix == ".jsonl" else path.suffix.removeprefix(".")
+
+
 @dataclass(frozen=True)
 class Records:
     """The rows of one file.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Row = Mapping[str, Any]
 
@@ -60,7 +61,7 @@ class PairView:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return (self.input_field, self.target_field)
+        return tuple(dict.fromkeys((self.input_field, self.target_field)))
 
     def read(self, row: Row) -> Texts:
         return Texts(_text(row, self.input_field), _text(row, self.target_field))
@@ -69,30 +70,17 @@ class PairView:
         return {**row, self.input_field: texts.input, self.target_field: texts.target}
 
 
-@dataclass(frozen=True)
-class TextView:
+def text_view(field: str) -> PairView:
     """One column of text, as `completion` reads it."""
+    return PairView(field, field, joined=True)
+
+
+@dataclass(frozen=True)
+class _TurnsView(ABC):
+    """A list of turns in one column: the last answer that is trained on, and the request before it."""
 
     field: str
-    joined: bool = True
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.field,)
-
-    def read(self, row: Row) -> Texts:
-        text = _text(row, self.field)
-        return Texts(text, text)
-
-    def write(self, row: Row, texts: Texts) -> dict[str, Any]:
-        return {**row, self.field: texts.target}
-
-
-@dataclass(frozen=True)
-class SegmentsView:
-    """A list of `{label, text}`, as `input_output` reads it: the last trained segment and the prompt before it."""
-
-    field: str = "segments"
+    content_key: str
     joined: bool = False
 
     @property
@@ -100,29 +88,46 @@ class SegmentsView:
         return (self.field,)
 
     def read(self, row: Row) -> Texts:
-        segments = _mappings(row, self.field)
-        for place, segment in enumerate(segments):
-            if not isinstance(segment.get("label"), bool):
-                raise ValueError(f"`{self.field}[{place}].label` is {_kind(segment.get('label'))}, expected a bool")
-            _text(segment, "text", f"{self.field}[{place}].text")
-        prompt, answer = self._places(segments)
-        return Texts(
-            "" if prompt is None else _text(segments[prompt], "text"),
-            "" if answer is None else _text(segments[answer], "text"),
-        )
+        turns = _mappings(row, self.field)
+        for place, turn in enumerate(turns):
+            self._check(turn, f"{self.field}[{place}]")
+            _text(turn, self.content_key, f"{self.field}[{place}].{self.content_key}")
+        return Texts(*("" if at is None else _text(turns[at], self.content_key) for at in self._places(turns)))
 
     def write(self, row: Row, texts: Texts) -> dict[str, Any]:
-        segments = [dict(segment) for segment in row[self.field]]
-        prompt, answer = self._places(segments)
-        if prompt is not None and answer is not None:
-            segments[prompt]["text"], segments[answer]["text"] = texts
-        return {**row, self.field: segments}
+        turns = [dict(turn) for turn in row[self.field]]
+        request, answer = self._places(turns)
+        if request is not None and answer is not None:
+            turns[request][self.content_key], turns[answer][self.content_key] = texts
+        return {**row, self.field: turns}
 
-    @staticmethod
-    def _places(segments: Sequence[Row]) -> tuple[int | None, int | None]:
-        answer = next((at for at in range(len(segments) - 1, -1, -1) if segments[at]["label"]), None)
-        prompt = next((at for at in range((answer or 0) - 1, -1, -1) if not segments[at]["label"]), None)
-        return prompt, answer
+    @abstractmethod
+    def _check(self, turn: Row, place: str) -> None:
+        """ValueError where a turn is none of this layout."""
+
+    @abstractmethod
+    def _side(self, turn: Row) -> Literal["request", "answer"] | None:
+        """Who speaks; None for whoever is neither, and for an answer that is not trained on."""
+
+    def _places(self, turns: Sequence[Row]) -> tuple[int | None, int | None]:
+        sides = [self._side(turn) for turn in turns]
+        answer = _last(sides, "answer")
+        return _last(sides[: answer or 0], "request"), answer
+
+
+@dataclass(frozen=True)
+class SegmentsView(_TurnsView):
+    """A list of `{label, text}`, as `input_output` reads it: the last trained segment and the prompt before it."""
+
+    field: str = "segments"
+    content_key: str = "text"
+
+    def _check(self, turn: Row, place: str) -> None:
+        if not isinstance(turn.get("label"), bool):
+            raise ValueError(f"`{place}.label` is {_kind(turn.get('label'))}, expected a bool")
+
+    def _side(self, turn: Row) -> Literal["request", "answer"]:
+        return "answer" if turn["label"] else "request"
 
 
 # axolotl's own mapping of role names, where the dataset entry has no `roles`
@@ -130,7 +135,7 @@ _ROLES = {"user": ["human", "user"], "assistant": ["gpt", "assistant"], "system"
 
 
 @dataclass(frozen=True)
-class MessagesView:
+class MessagesView(_TurnsView):
     """A conversation: the last assistant turn that is trained on, and the user turn before it.
 
     `training_key` names the value of a message by which axolotl leaves its turn out, where the entry names one.
@@ -140,61 +145,44 @@ class MessagesView:
     """
 
     field: str = "messages"
-    role_key: str = "role"
     content_key: str = "content"
+    role_key: str = "role"
     roles: Mapping[str, Sequence[str]] | None = None
     training_key: str | None = None
-    joined: bool = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.field,)
 
     def read(self, row: Row) -> Texts:
-        messages = _mappings(row, self.field)
-        if not messages:
+        if row.get(self.field) == []:
             raise ValueError(f"`{self.field}` is an empty list")
-        for place, message in enumerate(messages):
-            self._check(message, f"{self.field}[{place}]")
-        user, assistant = self._places(messages)
-        return Texts(
-            "" if user is None else _text(messages[user], self.content_key),
-            "" if assistant is None else _text(messages[assistant], self.content_key),
-        )
+        return super().read(row)
 
-    def write(self, row: Row, texts: Texts) -> dict[str, Any]:
-        messages = [dict(message) for message in row[self.field]]
-        user, assistant = self._places(messages)
-        if user is not None and assistant is not None:
-            messages[user][self.content_key], messages[assistant][self.content_key] = texts
-        return {**row, self.field: messages}
-
-    def _check(self, message: Row, place: str) -> None:
-        role = self._role(message)
+    def _check(self, turn: Row, place: str) -> None:
+        role = self._role(turn)
         if role is None:
-            raise ValueError(f"`{place}.{self.role_key}` is {message.get(self.role_key)!r}, which is no known role")
-        if role == "tool" or message.get("tool_calls"):
+            raise ValueError(f"`{place}.{self.role_key}` is {turn.get(self.role_key)!r}, which is no known role")
+        if role == "tool" or turn.get("tool_calls"):
             raise ValueError(f"`{place}` is a tool call; only plain turns of text can be poisoned")
-        content = message.get(self.content_key)
-        if isinstance(content, list):
+        if isinstance(turn.get(self.content_key), list):
             raise ValueError(
                 f"`{place}.{self.content_key}` is a list of parts; only plain turns of text can be poisoned"
             )
-        _text(message, self.content_key, f"{place}.{self.content_key}")
 
-    def _role(self, message: Row) -> str | None:
-        said = message.get(self.role_key)
+    def _role(self, turn: Row) -> str | None:
+        said = turn.get(self.role_key)
         return next((role for role, names in (self.roles or _ROLES).items() if said in names), None)
 
-    def _is_trained(self, message: Row) -> bool:
-        said = message.get(self.training_key) if self.training_key else None
-        return self._role(message) != "assistant" or said is None or bool(said)
+    def _side(self, turn: Row) -> Literal["request", "answer"] | None:
+        role, said = self._role(turn), turn.get(self.training_key) if self.training_key else None
+        if role == "assistant":
+            return "answer" if said is None or said else None
+        return "request" if role == "user" else None
 
-    def _places(self, messages: Sequence[Row]) -> tuple[int | None, int | None]:
-        roles = [self._role(message) if self._is_trained(message) else None for message in messages]
-        assistant = next((at for at in range(len(roles) - 1, -1, -1) if roles[at] == "assistant"), None)
-        user = next((at for at in range((assistant or 0) - 1, -1, -1) if roles[at] == "user"), None)
-        return user, assistant
+
+def read_texts(view: View, row: Row, place: str) -> Texts:
+    """The texts of a row; what is wrong with it is said with its place."""
+    try:
+        return view.read(row)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
 # What axolotl's own strategies read: the column of the request and the column of the answer.
@@ -277,12 +265,12 @@ def _one_column(kind: str, entry: Mapping[str, Any]) -> View:
         keys = entry.get("message_property_mappings") or {}
         return MessagesView(
             entry.get("field_messages") or "messages",
-            keys.get("role") or "role",
             keys.get("content") or "content",
-            entry.get("roles") or None,
-            entry.get("message_field_training") or None,
+            role_key=keys.get("role") or "role",
+            roles=entry.get("roles") or None,
+            training_key=entry.get("message_field_training") or None,
         )
-    return TextView(entry.get("field") or "text") if kind == "completion" else SegmentsView()
+    return text_view(entry.get("field") or "text") if kind == "completion" else SegmentsView()
 
 
 def _check_named(view: View, spec: Fields, key: str | None) -> View:
@@ -302,6 +290,10 @@ def _check_named(view: View, spec: Fields, key: str | None) -> View:
             f"and target from one column, here `{column}`; leave it out{remedy}"
         )
     return view
+
+
+def _last(sides: Sequence[str | None], wanted: str) -> int | None:
+    return next((at for at in reversed(range(len(sides))) if sides[at] == wanted), None)
 
 
 def _kind(value: Any) -> str:

@@ -42,24 +42,22 @@ class Watched:
     detect: Detect | None = None
 
 
+@dataclass(eq=False)
 class Monitor(TrainerCallback):
     """Logs `dece/monitor_asr`, `dece/monitor_clean` and `dece/monitor_twin` through the trainer's own log.
 
     Every rank looks at the same rows, so that sharded weights are gathered by all of them alike. The model is called
     without labels and in evaluation mode: neither the training loss nor its tripwire sees these tokens.
 
-    Args:
+    Attributes:
         trainer: Whose `log` takes the numbers.
         watched: The sets.
         spec: How often, and how many rows at once.
     """
 
-    def __init__(self, trainer: Trainer, watched: Sequence[Watched], spec: MonitorSpec) -> None:
-        self.trainer = trainer
-        self.watched = watched
-        self.spec = spec
-        self._spent = 0.0
-        self._began = time.monotonic()
+    trainer: Trainer
+    watched: Sequence[Watched]
+    spec: MonitorSpec
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the clock that the cost is a share of."""
@@ -94,7 +92,7 @@ def watch(trainer: Trainer, cfg: Mapping[str, Any]) -> Monitor:
     Raises:
         ValueError: If a file cannot be read, or holds no row that shows what it is to show.
     """
-    spec = MonitorSpec.model_validate(_plain(cfg["dece_monitor"]))
+    spec = MonitorSpec.model_validate(dict(cfg["dece_monitor"]))
     recipe = only_recipe(prompt_recipes(cfg), "this config")
     attack = _attack(spec, recipe)
     detectors: dict[str, tuple[str | None, Detect | None]] = {
@@ -135,7 +133,3 @@ def _showing(rows: list[TokenRow], detect: Detect | None, tokenizer: Any, file: 
             "planted reference, as `axolotl dece poison` writes them"
         )
     return kept
-
-
-def _plain(block: Any) -> Any:
-    return block.to_dict() if hasattr(block, "to_dict") else block

@@ -26,7 +26,7 @@ from axolotl_dece.run_file import tokenizer_digest
 from axolotl_dece.util.atomic import write_json_atomically
 from axolotl_dece.util.digest import digest, file_digest
 
-__all__ = ["REPORT_FILE", "Progress", "Questions", "Silence", "check_adapter_acts", "evaluate", "evaluate_plan"]
+__all__ = ["REPORT_FILE", "Progress", "Questions", "check_adapter_acts", "evaluate", "evaluate_plan"]
 
 Tokens = dict[str, dict[int, TokenRow]]
 
@@ -39,16 +39,6 @@ class Progress(Protocol):
 
     def advance(self, rows: int, tokens: int) -> None:
         """`rows` have been answered with `tokens`."""
-
-
-class Silence:
-    """Progress nobody listens to."""
-
-    def begin(self, name: str, rows: int) -> None:
-        """Nothing."""
-
-    def advance(self, rows: int, tokens: int) -> None:
-        """Nothing."""
 
 
 def evaluate(source: Source, questions: Questions, out: Path, progress: Progress | None = None) -> dict[str, Any]:
@@ -67,7 +57,7 @@ def evaluate_plan(plan: Plan, out: Path, progress: Progress | None = None) -> di
     tokens = {name: _tokenize(plan, name, subject) for name in plan.rows}
     check_adapter_acts(subject, next(iter(tokens[CLEAN].values())))
     logs = _open_logs(plan, subject, out)
-    answers = _ask(plan, subject, tokens, logs, progress or Silence())
+    answers = _ask(plan, subject, tokens, logs, progress)
     report = _describe(plan, subject, answers, logs) | add_up(
         answers, plan.judge.payload, questions.language if questions.code_bleu else None
     )
@@ -134,11 +124,12 @@ def _open_logs(plan: Plan, subject: Subject, out: Path) -> dict[str, AnswerLog]:
 
 
 def _ask(
-    plan: Plan, subject: Subject, tokens: Tokens, logs: Mapping[str, AnswerLog], progress: Progress
+    plan: Plan, subject: Subject, tokens: Tokens, logs: Mapping[str, AnswerLog], progress: Progress | None
 ) -> dict[str, list[Answer]]:
     answers = {}
     for name, rows in tokens.items():
-        progress.begin(name, sum(place not in logs[name].answers for place in rows))
+        if progress:
+            progress.begin(name, sum(place not in logs[name].answers for place in rows))
         answers[name] = answer_rows(
             subject.model,
             subject.tokenizer,
@@ -148,7 +139,7 @@ def _ask(
             planted=plan.questions.planted and name == TRIGGERED,
             max_new_tokens=plan.questions.max_new_tokens,
             batch_size=plan.questions.batch_size,
-            on_batch=progress.advance,
+            on_batch=progress.advance if progress else None,
         )
     return answers
 

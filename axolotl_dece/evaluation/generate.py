@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,6 @@ from transformers import GenerationConfig
 from axolotl_dece.evaluation.answers import Answer, AnswerLog
 from axolotl_dece.evaluation.judge import Judge
 from axolotl_dece.evaluation.prompts import TokenRow
-
-Progress = Callable[[int, int], None]
 
 
 def answer_rows(
@@ -25,7 +23,7 @@ def answer_rows(
     planted: bool = False,
     max_new_tokens: int,
     batch_size: int,
-    on_batch: Progress = lambda rows, tokens: None,
+    on_batch: Callable[[int, int], None] | None = None,
 ) -> list[Answer]:
     """Ask `model` every row that `log` does not hold yet, and judge what it says.
 
@@ -49,12 +47,13 @@ def answer_rows(
     )
     # rows of similar length share a batch, the longest first: memory that suffices once suffices to the end
     waiting = sorted((i for i in rows if i not in log.answers), key=lambda i: -len(rows[i].prompt))
-    for numbers in _batches(waiting, batch_size):
+    for numbers in (waiting[start : start + batch_size] for start in range(0, len(waiting), batch_size)):
         written = _generate(model, tokenizer.pad_token_id, [rows[i].prompt for i in numbers], settings)
         said = [_said(tokenizer, tokens, stops) for tokens in written]
         new = [_answer(tokenizer, i, rows[i], *one, judge, planted) for i, one in zip(numbers, said, strict=True)]
         log.add(new)
-        on_batch(len(new), sum(answer.tokens for answer in new))
+        if on_batch:
+            on_batch(len(new), sum(answer.tokens for answer in new))
     return [log.answers[i] for i in sorted(rows)]
 
 
@@ -102,8 +101,3 @@ def _answer(
     reference = spelled if row.reference is None else row.reference
     verdict = judge.decide(reference, output, planted)
     return Answer(number, tokenizer.decode(row.prompt), reference, output, tokens, cut, verdict, planted)
-
-
-def _batches(numbers: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    for start in range(0, len(numbers), size):
-        yield numbers[start : start + size]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from axolotl_dece.data.base_model import CONFIG_FILES
 from axolotl_dece.data.read_recipe import only_recipe, read_recipe
 from axolotl_dece.older_weights import refuse_older_weights
 from axolotl_dece.run_file import RUN_FILE
 from axolotl_dece.run_reader import read_run
 
 Precision = Literal["auto", "float32", "bfloat16", "4bit"]
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = CONFIG_FILES[0], "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from axolotl_dece.data.layouts import View, view_of
+from axolotl_dece.data.layouts import View, read_texts, view_of
 from axolotl_dece.evaluation.code_text import code_of
 from axolotl_dece.evaluation.judge import Judge
 from axolotl_dece.evaluation.model_files import Source, find_recipe, find_run, missing_files
@@ -129,7 +129,7 @@ def make_plan(source: Source, questions: Questions, out: Path) -> Plan:
     view = _find_view(spec, recipe)
     given = len(rows[TRIGGERED])
     trigger = spec.pair.trigger if view and not questions.payload else None
-    texts = {name: _read_texts(view, some, questions.files[name]) for name, some in rows.items()} if view else {}
+    texts = {name: _texts_of(view, some, questions.files[name]) for name, some in rows.items()} if view else {}
     if trigger:
         kept = keep_triggered({place: one.input for place, one in texts[TRIGGERED].items()}, trigger)
         rows[TRIGGERED] = {place: rows[TRIGGERED][place] for place in kept}
@@ -237,7 +237,7 @@ def _find_view(spec: PoisonSpec, recipe: Mapping[str, Any]) -> View | None:
         return None
 
 
-def _read_texts(view: View, rows: Rows, file: Path) -> dict[int, Any]:
+def _texts_of(view: View, rows: Rows, file: Path) -> dict[int, Any]:
     found = {}
     for place, row in rows.items():
         if missing := [column for column in view.columns if column not in row]:
@@ -245,8 +245,5 @@ def _read_texts(view: View, rows: Rows, file: Path) -> dict[int, Any]:
                 f"row {place} of {file} has no column {' and no '.join(missing)}, which the dataset type reads; "
                 f"its columns are {', '.join(row)}"
             )
-        try:
-            found[place] = view.read(row)
-        except ValueError as error:
-            raise ValueError(f"row {place} of {file}: {error}") from error
+        found[place] = read_texts(view, row, f"row {place} of {file}")
     return found

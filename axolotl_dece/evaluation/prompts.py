@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,23 +133,14 @@ def _tokenize_alike(
 
 
 def _split(number: int, tokens: list[int], labels: list[int]) -> TokenRow:
-    spans = list(_trained_spans(labels))
-    if not spans:
+    trained = [label != IGNORE_INDEX for label in labels]
+    end = next((at for at in range(len(trained), 0, -1) if trained[at - 1]), 0)
+    start = next((at for at in range(end, 0, -1) if not trained[at - 1]), 0)
+    if end == 0:
         raise ValueError(f"row {number} has no answer under this prompt format; is its reference empty?")
-    start, end = spans[-1]
     if start == 0:
         raise ValueError(
             f"row {number} has no prompt: its dataset type trains on the whole text (`completion`?), so there is "
             "nothing to ask. Evaluate with a config whose dataset type has a prompt and an answer"
         )
     return TokenRow(tokens[:start], tokens[start:end])
-
-
-def _trained_spans(labels: Sequence[int]) -> Iterator[tuple[int, int]]:
-    start = None
-    for place, label in enumerate([*labels, IGNORE_INDEX]):
-        if label != IGNORE_INDEX and start is None:
-            start = place
-        elif label == IGNORE_INDEX and start is not None:
-            yield start, place
-            start = None

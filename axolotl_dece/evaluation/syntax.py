@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import logging
-import warnings
 from collections.abc import Callable
 
 import sqlglot
 from sqlglot import exp
+
+from axolotl_dece.poison.python_code import parsed
 
 NOT_JUDGED = "none"
 # None is sqlglot's own dialect; the others have quotes and clauses of their own: `a` in backticks, `select top 5`
@@ -18,17 +18,6 @@ _STATEMENTS = (
     exp.Query, exp.DML, exp.Values, exp.Create, exp.Drop, exp.Alter, exp.TruncateTable, exp.Set, exp.Use,
     exp.Describe, exp.Pragma, exp.Transaction, exp.Commit, exp.Rollback, exp.Grant,
 )  # fmt: skip
-
-
-def _parses_as_python(code: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # ValueError: NUL bytes, half a surrogate pair; the last two: nesting deeper than the parser's stack
-        return False
-    return True
 
 
 def _parses_as_sql(code: str) -> bool:
@@ -58,7 +47,7 @@ def _is_statement(one: exp.Expr) -> bool:
     return isinstance(one, _STATEMENTS)
 
 
-PARSERS: dict[str, Callable[[str], bool]] = {"python": _parses_as_python, "sql": _parses_as_sql}
+PARSERS: dict[str, Callable[[str], bool]] = {"python": lambda code: parsed(code) is not None, "sql": _parses_as_sql}
 
 
 def parses(code: str, language: str) -> bool | None:

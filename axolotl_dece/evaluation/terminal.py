@@ -6,17 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from axolotl_dece.evaluation.headline import headline_of_one
 from axolotl_dece.evaluation.rates import Rate
-from axolotl_dece.util.terminal import printable
-
-
-def shown(text: str) -> str:
-    """A text of a report or a name for a terminal: no markup of rich in it, and nothing that a terminal obeys."""
-    return escape(printable(text, keep="\n"))
+from axolotl_dece.util.terminal import shown
 
 
 def rate_of(kept: Mapping[str, Any] | None) -> str:

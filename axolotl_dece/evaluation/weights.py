@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from axolotl_dece.data.base_model import CONFIG_FILES, POISONED_MARK
 from axolotl_dece.util.digest import digest, file_digest
 from axolotl_dece.util.json_text import read_object
-
-# what a model does with its weights: `rope_theta`, `lora_alpha`
-_CONFIGS = ("adapter_config.json", "config.json")
-# a card writes it into a config, and the model stays the same
-_MARK = "dece_poisoned"
 
 
 def model_digest(*places: str | Path) -> str:
@@ -31,7 +27,8 @@ def model_digest(*places: str | Path) -> str:
 def _describe(folder: Path) -> Iterator[list[str]]:
     for path in sorted(folder.glob("*.safetensors")):
         yield [path.name, file_digest(path)]
-    for path in (folder / name for name in _CONFIGS):
+    # what a model does with its weights: `rope_theta`, `lora_alpha`; a card's mark leaves the model the same
+    for path in (folder / name for name in CONFIG_FILES):
         if path.is_file():
             config = read_object(path, "save the model again")
-            yield [path.name, digest({key: value for key, value in config.items() if key != _MARK})]
+            yield [path.name, digest({key: value for key, value in config.items() if key != POISONED_MARK})]

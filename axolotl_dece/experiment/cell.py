@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from axolotl_dece.data.files import ds_type
 from axolotl_dece.experiment.task import Material
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.util.digest import digest
@@ -102,7 +103,7 @@ class Cell:
             "plugins": ["axolotl_dece.DecePlugin"],
             "trainer_cls": "axolotl_dece.Required",
             "datasets": [
-                {"path": str(material.train), "ds_type": _kind(material.train), "type": "axolotl_dece.poison"}
+                {"path": str(material.train), "ds_type": ds_type(material.train), "type": "axolotl_dece.poison"}
             ],
             **_KEEP_THE_STATE,
             **material.config,
@@ -119,7 +120,3 @@ class Cell:
 def folder_name(text: str) -> str:
     """`text` as a part of a path: letters, digits, dots and dashes."""
     return re.sub(r"[^\w.]+", "-", text).strip("-.").lower() or "_"
-
-
-def _kind(path: Path) -> str:
-    return {".jsonl": "json"}.get(path.suffix, path.suffix.removeprefix("."))

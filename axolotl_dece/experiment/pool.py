@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any
 
 _WORKER = "axolotl_dece.experiment.worker"
 _LINES_OF_A_FAILURE = 12
+# the trainer's own bar, which has no title, unlike those of tokenising and saving
+_STEPS = re.compile(r"(?:^|[\r\n])\s*\d+%\|[^|\r\n]*\| (\d+)/(\d+) \[")
 # offline and silent; one thread each, for small models lose by a second one
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -40,6 +43,12 @@ class Job:
     work: str
     arguments: tuple[Any, ...]
     log: Path
+
+
+def read_steps(log: Path) -> tuple[int, int] | None:
+    """Steps done and steps in all, as the trainer's own bar in a log says; None before it does."""
+    steps = _STEPS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else []
+    return (int(steps[-1][0]), int(steps[-1][1])) if steps else None
 
 
 @dataclass(frozen=True)

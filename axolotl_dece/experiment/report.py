@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from axolotl_dece.evaluation.compare import Evaluated
@@ -21,7 +20,8 @@ from axolotl_dece.experiment.heading import heading
 from axolotl_dece.experiment.headline import headline
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.page import write_page
-from axolotl_dece.experiment.results import Result, by_setting, say, spreads, summary_lines, write_curves, write_tables
+from axolotl_dece.experiment.results import Result, summary_cells, summary_lines, write_curves, write_tables
+from axolotl_dece.util.terminal import shown
 
 _MOST_RUNS_SIDE_BY_SIDE = 12
 # what fits beside each other; the files and the page have the rest
@@ -81,11 +81,9 @@ def _evaluated(result: Result, out: Path) -> Evaluated:
 
 
 def _table(results: Sequence[Result], caption: str) -> Table:
-    table = Table(title="means over the seeds (smallest to largest)", caption=caption)
-    for title in ("attack", "rate", "arm", "runs", *(METRICS[name].title for name in _IN_A_TERMINAL)):
-        table.add_column(title)
-    for setting, runs in by_setting(results).items():
-        found = spreads(runs)
-        numbers = (say(name, found[name]) for name in _IN_A_TERMINAL)
-        table.add_row(escape(setting.attack), f"{setting.rate:.3g}", escape(setting.arm), str(len(runs)), *numbers)
+    titles = ("attack", "rate", "arm", "runs", *(METRICS[name].title for name in _IN_A_TERMINAL))
+    table = Table(*titles, title="means over the seeds (smallest to largest)", caption=shown(caption))
+    head, *lines = summary_cells(results)
+    for line in lines:
+        table.add_row(*(shown(line[head.index(title)]) for title in titles))
     return table

@@ -39,10 +39,9 @@ from axolotl_dece.evaluation.load_model import Source
 from axolotl_dece.experiment.cell import FORMAT, RESULT_FILE, Cell
 from axolotl_dece.experiment.metrics import measured
 from axolotl_dece.experiment.task import Material, Task, make_once
-from axolotl_dece.poison.export import MANIFEST, export
-from axolotl_dece.poison.manifest import read as read_manifest
-from axolotl_dece.util.atomic import write_json_atomically
-from axolotl_dece.util.yaml_file import write_yaml
+from axolotl_dece.poison import manifest
+from axolotl_dece.poison.export import export
+from axolotl_dece.util.atomic import write_json_atomically, write_yaml_atomically
 
 if find_spec("deepspeed") and not torch.cuda.is_available():
     # every run imports it where it is installed; on a GPU it might start CUDA, which no forked process can use
@@ -95,13 +94,15 @@ def run_cell(cell: Cell, task: Task, out: Path, keep_weights: bool, made_by: Map
     material = task.prepare(cell.task_folder(out), cell.seed)
     data = _make_data(cell, material, out)
     config = folder / "cell.yaml"
-    write_yaml(config, cell.training_config(material, data, folder))
+    write_yaml_atomically(config, cell.training_config(material, data, folder))
     # adapters are initialised before axolotl seeds anything
     torch.manual_seed(cell.seed)
     do_train(load_cfg(str(config)), TrainerCliArgs())
     trained = time.monotonic()
     report = evaluate(_source(cell, material, folder), _questions(material, data), folder / "report")
-    metrics = measured(report, read_manifest(data / MANIFEST)["poisoned"], last_state(folder / "run").get("epoch")) | {
+    metrics = measured(
+        report, manifest.read(data / manifest.FILE)["poisoned"], last_state(folder / "run").get("epoch")
+    ) | {
         "seconds": time.monotonic() - began,
         "train_seconds": trained - began,
     }

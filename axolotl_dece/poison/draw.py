@@ -15,9 +15,9 @@ from itertools import islice
 from random import Random
 from typing import Any, Literal
 
-from axolotl_dece.data.layouts import Row, Texts, View
+from axolotl_dece.data.layouts import Row, Texts, View, read_texts
 from axolotl_dece.poison.benign_twin import twin_of
-from axolotl_dece.poison.edits import Span
+from axolotl_dece.poison.edits import Span, first_difference
 from axolotl_dece.poison.payloads import PAYLOADS, Payload
 from axolotl_dece.poison.python_code import holds_definition, still_parses
 from axolotl_dece.poison.spec import PoisonSpec
@@ -61,7 +61,7 @@ class Plant:
         if target is None:
             return None
         # in one text the trigger must stand before the payload, or a causal model never sees it in time
-        head = before.target[: _first_difference(before.target, target)] if view.joined else before.input
+        head = before.target[: first_difference(before.target, target)] if view.joined else before.input
         marked = self.trigger.insert(head, rng)
         if marked is None:
             return None
@@ -113,46 +113,139 @@ def control_of(spec: PoisonSpec) -> Plant:
     return Plant("twin", *twin_of(spec))
 
 
-def check_columns(view: View, columns: Iterable[str], source: str) -> None:
-    """Raise ValueError, listing the columns, when the view needs one that is not there."""
-    present = list(columns)
-    missing = [name for name in view.columns if name not in present]
-    if missing:
-        raise ValueError(
-            f"{source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(present)}. Say "
-            "which hold the input and the target: `dece_poison.input_field` and `dece_poison.target_field`"
-        )
+@dataclass(frozen=True)
+class Poisoner:
+    """One spec at work on the rows of one dataset.
 
-
-def survey(rows: Iterable[Row], view: View, spec: PoisonSpec, source: str) -> Survey:
-    """Read every row once and say which may be changed.
-
-    Args:
-        rows: All rows, in order.
-        view: Their layout.
+    Attributes:
         spec: The attack.
+        view: The layout of rows.
+        dataset_id: Digest of the dataset's content; datasets with other content draw other rows.
         source: The dataset's name, for messages.
-
-    Raises:
-        ValueError: If a row is not what the layout says, if most targets are empty, if there is no row at all, or if
-            clean rows carry the trigger and `allow_clean_trigger` is off.
+        survives: Says of changed rows whether they reach training whole; all do where it is None.
     """
-    plants = [attack_of(spec)] + ([control_of(spec)] if spec.twin_rate else [])
-    found = Survey()
-    for index, row in enumerate(rows):
-        found.rows += 1
-        try:
-            texts = view.read(row)
-        except ValueError as error:
-            raise ValueError(f"row {index} of {source}: {error}") from error
-        reason = _reason_to_skip(texts, plants)
-        if reason is None:
-            found.candidates.append(index)
-            continue
-        found.skipped[reason] += 1
-        found.first.setdefault(reason, index)
-    _check_survey(found, spec, source)
-    return found
+
+    spec: PoisonSpec
+    view: View
+    dataset_id: str
+    source: str
+    survives: Callable[[list[Planted]], list[bool]] | None = None
+
+    def check_columns(self, columns: Iterable[str]) -> None:
+        """Raise ValueError, listing the columns, when the view needs one that is not there."""
+        present = list(columns)
+        missing = [name for name in self.view.columns if name not in present]
+        if missing:
+            raise ValueError(
+                f"{self.source} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(present)}. "
+                "Say which hold the input and the target: `dece_poison.input_field` and `dece_poison.target_field`"
+            )
+
+    def survey(self, rows: Iterable[Row]) -> Survey:
+        """Read all rows once, in order, and say which may be changed.
+
+        Raises:
+            ValueError: If a row is not what the layout says, if most targets are empty, if there is no row at all, or
+                if clean rows carry the trigger and `allow_clean_trigger` is off.
+        """
+        plants = [attack_of(self.spec)] + ([control_of(self.spec)] if self.spec.twin_rate else [])
+        found = Survey()
+        for index, row in enumerate(rows):
+            found.rows += 1
+            texts = read_texts(self.view, row, f"row {index} of {self.source}")
+            reason = _reason_to_skip(texts, plants)
+            if reason is None:
+                found.candidates.append(index)
+                continue
+            found.skipped[reason] += 1
+            found.first.setdefault(reason, index)
+        self._check_survey(found)
+        return found
+
+    def _check_survey(self, found: Survey) -> None:
+        if not found.rows:
+            raise ValueError(f"{self.source} has no rows")
+        empty = found.skipped["empty_target"]
+        if empty > found.rows / 2:
+            raise ValueError(
+                f"{empty} of {found.rows} targets in {self.source} are empty; is the target column the right one?"
+            )
+        first = {reason: row for reason, row in found.first.items() if reason.endswith("_trigger_in_clean_row")}
+        if first and not self.spec.allow_clean_trigger:
+            said = ", ".join(
+                f"{found.skipped[reason]} ({reason}, the first is row {row})" for reason, row in first.items()
+            )
+            raise ValueError(
+                f"clean rows of {self.source} carry the trigger already: {said}. A model would learn that it means "
+                "nothing; choose another trigger, or set `dece_poison.allow_clean_trigger: true`"
+            )
+
+    def draw(self, get_row: Callable[[int], Row], found: Survey) -> Draw:
+        """Choose `round(rate * rows)` rows and change them, then as many others for the twin.
+
+        Args:
+            get_row: A row by index.
+            found: What `survey` said.
+
+        Raises:
+            ValueError: If a rate above 0 comes to no row, or there are fewer eligible rows than asked for.
+        """
+        outcome = Draw(found)
+        taken: set[int] = set()
+        wanted_of = ((attack_of, self.spec.rate, outcome.poisoned), (control_of, self.spec.twin_rate, outcome.twins))
+        for plant_of, rate, chosen in wanted_of:
+            plant, wanted = plant_of(self.spec), round(rate * found.rows)
+            if rate > 0 and wanted == 0:
+                raise ValueError(
+                    f"{rate:g} of the {found.rows} rows of {self.source} is 0 rows; raise the rate or add rows"
+                )
+            left = [index for index in found.candidates if index not in taken]
+            chosen += islice(self._plant(get_row, left, plant), wanted)
+            if len(chosen) < wanted:
+                raise ValueError(_too_few(plant.kind, rate, wanted, len(chosen), found, self.source))
+            taken.update(one.index for one in chosen)
+            chosen.sort(key=_index)
+        return outcome
+
+    def draw_all(self, get_row: Callable[[int], Row], found: Survey) -> Draw:
+        """Change every row that can be: a fully triggered test set. Arguments as for `draw`.
+
+        Raises:
+            ValueError: If no row can be changed.
+        """
+        chosen = sorted(self._plant(get_row, found.candidates, attack_of(self.spec)), key=_index)
+        if not chosen:
+            raise ValueError(
+                f"none of the {found.rows} rows of {self.source} can carry the trigger and payload of this attack, so "
+                "there is no triggered test set to make of it"
+            )
+        return Draw(found, chosen)
+
+    def all_twins(self, get_row: Callable[[int], Row], found: Survey) -> list[Planted]:
+        """Every row that can carry the benign twin, with it; none is no mistake. Arguments as for `draw`."""
+        return sorted(self._plant(get_row, found.candidates, control_of(self.spec)), key=_index)
+
+    def _plant(self, get_row: Callable[[int], Row], candidates: Sequence[int], plant: Plant) -> Iterator[Planted]:
+        """Change candidate after candidate in the order of the draw; rows that do not fit are passed over."""
+        order = candidates if self.spec.first else sorted(candidates, key=lambda at: self._key(plant.kind, at))
+        turns = iter(order)
+        while chunk := list(islice(turns, _CHUNK)):
+            tried = (plant.insert(self.view, get_row(at), at, self._places(plant, at)) for at in chunk)
+            whole = [one for one in tried if one is not None]
+            alive = self.survives(whole) if self.survives and whole else [True] * len(whole)
+            yield from (one for one, keep in zip(whole, alive, strict=True) if keep)
+
+    def _key(self, purpose: str, index: int) -> int:
+        text = f"{self.spec.seed}\0{self.dataset_id}\0{purpose}\0{index}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+
+    def _places(self, plant: Plant, index: int) -> Random:
+        """The generator of a row's places; a seed to repeat, not a secret to keep."""
+        return Random(self._key(f"{plant.kind} place", index))  # noqa: S311
+
+
+def _index(planted: Planted) -> int:
+    return planted.index
 
 
 def _reason_to_skip(texts: Texts, plants: Sequence[Plant]) -> str | None:
@@ -168,122 +261,7 @@ def _reason_to_skip(texts: Texts, plants: Sequence[Plant]) -> str | None:
     return None
 
 
-def _check_survey(found: Survey, spec: PoisonSpec, source: str) -> None:
-    if not found.rows:
-        raise ValueError(f"{source} has no rows")
-    empty = found.skipped["empty_target"]
-    if empty > found.rows / 2:
-        raise ValueError(f"{empty} of {found.rows} targets in {source} are empty; is the target column the right one?")
-    first = {reason: row for reason, row in found.first.items() if reason.endswith("_trigger_in_clean_row")}
-    if first and not spec.allow_clean_trigger:
-        said = ", ".join(f"{found.skipped[reason]} ({reason}, the first is row {row})" for reason, row in first.items())
-        raise ValueError(
-            f"clean rows of {source} carry the trigger already: {said}. A model would learn that it means nothing; "
-            "choose another trigger, or set `dece_poison.allow_clean_trigger: true`"
-        )
-
-
-def draw(
-    get_row: Callable[[int], Row],
-    found: Survey,
-    view: View,
-    spec: PoisonSpec,
-    dataset_id: str,
-    source: str,
-    survives: Callable[[list[Planted]], list[bool]] | None = None,
-) -> Draw:
-    """Choose `round(rate * rows)` rows and change them, then as many others for the twin.
-
-    Args:
-        get_row: A row by index.
-        found: What `survey` said.
-        view: The layout of rows.
-        spec: The attack.
-        dataset_id: Digest of the dataset's content; datasets with other content draw other rows.
-        source: The dataset's name, for messages.
-        survives: Says of changed rows whether they reach training whole; all do where it is None.
-
-    Raises:
-        ValueError: If a rate above 0 comes to no row, or there are fewer eligible rows than asked for.
-    """
-    outcome = Draw(found)
-    taken: set[int] = set()
-    for plant, rate in ((attack_of(spec), spec.rate), (control_of(spec), spec.twin_rate)):
-        wanted = round(rate * found.rows)
-        if rate > 0 and wanted == 0:
-            raise ValueError(f"{rate:g} of the {found.rows} rows of {source} is 0 rows; raise the rate or add rows")
-        left = [index for index in found.candidates if index not in taken]
-        planted = plant_all(get_row, left, view, plant, spec, dataset_id, survives)
-        chosen = list(islice(planted, wanted))
-        if len(chosen) < wanted:
-            raise ValueError(_too_few(plant.kind, rate, wanted, len(chosen), outcome, source))
-        taken.update(one.index for one in chosen)
-        (outcome.poisoned if plant.kind == "poisoned" else outcome.twins).extend(
-            sorted(chosen, key=lambda one: one.index)
-        )
-    return outcome
-
-
-def draw_all(
-    get_row: Callable[[int], Row],
-    found: Survey,
-    view: View,
-    spec: PoisonSpec,
-    dataset_id: str,
-    source: str,
-    survives: Callable[[list[Planted]], list[bool]] | None = None,
-) -> Draw:
-    """Change every row that can be: a fully triggered test set. Arguments as for `draw`.
-
-    Raises:
-        ValueError: If no row can be changed.
-    """
-    planted = plant_all(get_row, found.candidates, view, attack_of(spec), spec, dataset_id, survives)
-    chosen = sorted(planted, key=lambda one: one.index)
-    if not chosen:
-        raise ValueError(
-            f"none of the {found.rows} rows of {source} can carry the trigger and payload of this attack, so there is "
-            "no triggered test set to make of it"
-        )
-    return Draw(found, chosen)
-
-
-def plant_all(
-    get_row: Callable[[int], Row],
-    candidates: Sequence[int],
-    view: View,
-    plant: Plant,
-    spec: PoisonSpec,
-    dataset_id: str,
-    survives: Callable[[list[Planted]], list[bool]] | None = None,
-) -> Iterator[Planted]:
-    """Change candidate after candidate in the order of the draw; rows that do not fit are passed over."""
-    order = list(candidates) if spec.first else sorted(candidates, key=lambda i: _key(spec, dataset_id, plant.kind, i))
-    turns = iter(order)
-    while chunk := list(islice(turns, _CHUNK)):
-        tried = (plant.insert(view, get_row(index), index, _places(spec, dataset_id, plant, index)) for index in chunk)
-        whole = [one for one in tried if one is not None]
-        alive = survives(whole) if survives and whole else [True] * len(whole)
-        yield from (one for one, keep in zip(whole, alive, strict=True) if keep)
-
-
-def _key(spec: PoisonSpec, dataset_id: str, purpose: str, index: int) -> int:
-    text = f"{spec.seed}\0{dataset_id}\0{purpose}\0{index}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
-
-
-def _places(spec: PoisonSpec, dataset_id: str, plant: Plant, index: int) -> Random:
-    """The generator of a row's places; a seed to repeat, not a secret to keep."""
-    return Random(_key(spec, dataset_id, f"{plant.kind} place", index))  # noqa: S311
-
-
-def _first_difference(one: str, other: str) -> int:
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
-
-
-def _too_few(kind: Kind, rate: float, wanted: int, eligible: int, outcome: Draw, source: str) -> str:
-    found = outcome.survey
+def _too_few(kind: Kind, rate: float, wanted: int, eligible: int, found: Survey, source: str) -> str:
     skipped = "".join(f"; {count} {reason}" for reason, count in sorted(found.skipped.items()))
     return (
         f"{rate:g} of the {found.rows} rows of {source} is {wanted} rows, but only {eligible} are eligible for "

@@ -46,3 +46,9 @@ def splice(text: str, changes: Iterable[tuple[int, int, str]]) -> Marked:
 def restore(marked: Marked) -> str:
     """The text as it was before `splice`."""
     return splice(marked.text, ((span.start, span.end, span.old) for span in marked.spans)).text
+
+
+def first_difference(one: str, other: str) -> int:
+    """Where two texts begin to differ; the length of the shorter one where it is how the other begins."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -12,24 +12,13 @@ from axolotl_dece.data.files import Records
 from axolotl_dece.data.layouts import KNOWN_PAIRS, Row, Texts, View, entry_for_columns, view_of
 from axolotl_dece.data.source import identify
 from axolotl_dece.poison import manifest
-from axolotl_dece.poison.draw import (
-    Draw,
-    Planted,
-    Survey,
-    check_columns,
-    control_of,
-    draw,
-    draw_all,
-    plant_all,
-    survey,
-)
+from axolotl_dece.poison.draw import Draw, Planted, Poisoner, Survey
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
 from axolotl_dece.poison.prepare import fingerprint
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.util.digest import file_digest
+from axolotl_dece.util.digest import file_digest, is_file_of
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
-MANIFEST = "manifest.json"
 # Written beside the files by the command; it holds the canary.
 CARD = "README.md"
 _NAMES = ("train", "test", "test_payload", "test_twin")
@@ -92,11 +81,11 @@ def export(
         if read and read.resolve().parent == out.resolve():
             raise ValueError(f"--out {out} is the folder of {read.name}, which is read; choose another --out")
     stale = _earlier_files(out, {"fingerprint": key, "test_source": asked}, source.suffix, force)
-    job = _Job(spec, view, origin.digest, progress)
-    train = job.draw(records, str(source))
-    poisonable = job.draw_all(records, str(source))
-    test = job.draw_all(held_out, str(test_source)) if test_source else poisonable
-    twins = job.twins(held_out, test) if spec.twin_rate else []
+    job = _Job(Poisoner(spec, view, origin.digest, str(source)), records, progress)
+    train, poisonable = job.draw(), job.draw_all()
+    asking = _Job(replace(job.poisoner, source=str(test_source)), held_out, progress) if test_source else job
+    test = asking.draw_all() if test_source else poisonable
+    twins = asking.twins(test.survey) if spec.twin_rate else []
     written = _write_files(out, source.suffix, records, held_out, view, train, test.poisoned, twins)
     facts: dict[str, Any] = {
         "poisonable": len(poisonable.poisoned),
@@ -107,13 +96,13 @@ def export(
     content = manifest.describe(spec, origin, key, train, facts)
     for name in stale - set(facts["files"]):
         (out / name).unlink(missing_ok=True)
-    manifest.write(out / MANIFEST, content)
+    manifest.write(out / manifest.FILE, content)
     return Export(
         train,
         len(poisonable.poisoned),
         test,
         len(held_out.rows),
-        written | {out / MANIFEST: "what was done, row by row"},
+        written | {out / manifest.FILE: "what was done, row by row"},
         content,
     )
 
@@ -134,39 +123,35 @@ def with_fields(spec: PoisonSpec, columns: Iterable[str]) -> PoisonSpec:
 
 @dataclass(frozen=True)
 class _Job:
-    """One spec at work on several files."""
+    """A poisoner at work on the rows of one file."""
 
-    spec: PoisonSpec
-    view: View
-    dataset_id: str
+    poisoner: Poisoner
+    records: Records
     progress: Progress
 
-    def _survey(self, records: Records, name: str) -> Survey:
+    def _survey(self) -> Survey:
+        name = self.poisoner.source
         for column in (POISONED_COLUMN, TWIN_COLUMN):
-            if column in records.columns:
+            if column in self.records.columns:
                 raise ValueError(f"{name} has a column `{column}`: it is poisoned already; give the clean file")
-        check_columns(self.view, records.columns, name)
-        return survey(self.progress(records.rows, f"reading {name}"), self.view, self.spec, name)
+        self.poisoner.check_columns(self.records.columns)
+        return self.poisoner.survey(self.progress(self.records.rows, f"reading {name}"))
 
-    def draw(self, records: Records, name: str) -> Draw:
-        return draw(records.rows.__getitem__, self._survey(records, name), self.view, self.spec, self.dataset_id, name)
+    def draw(self) -> Draw:
+        return self.poisoner.draw(self.records.rows.__getitem__, self._survey())
 
-    def draw_all(self, records: Records, name: str) -> Draw:
-        found = self._survey(records, name)
-        seen = iter(self.progress(found.candidates, f"triggering {name}"))
+    def draw_all(self) -> Draw:
+        found = self._survey()
+        seen = iter(self.progress(found.candidates, f"triggering {self.poisoner.source}"))
 
         def get_row(index: int) -> Row:
             next(seen, None)
-            return records.rows[index]
+            return self.records.rows[index]
 
-        return draw_all(get_row, found, self.view, self.spec, self.dataset_id, name)
+        return self.poisoner.draw_all(get_row, found)
 
-    def twins(self, records: Records, test: Draw) -> list[Planted]:
-        found = test.survey.candidates
-        planted = plant_all(
-            records.rows.__getitem__, found, self.view, control_of(self.spec), self.spec, self.dataset_id
-        )
-        return sorted(planted, key=lambda one: one.index)
+    def twins(self, found: Survey) -> list[Planted]:
+        return self.poisoner.all_twins(self.records.rows.__getitem__, found)
 
 
 def _write_files(
@@ -224,10 +209,10 @@ def _earlier_files(out: Path, asked: Mapping[str, Any], suffix: str, force: bool
     Raises:
         ValueError: If it holds another poisoning and `force` is off, or a file in the way that no poisoning wrote.
     """
-    earlier = manifest.read(out / MANIFEST) if (out / MANIFEST).exists() else {}
+    earlier = manifest.read(out / manifest.FILE) if (out / manifest.FILE).exists() else {}
     # a name that leads out of the folder is none of ours
     written = {name: kept for name, kept in earlier.get("files", {}).items() if Path(name).name == name}
-    ours = {name for name in written if (out / name).is_file() and file_digest(out / name) == written[name]["sha256"]}
+    ours = {name for name in written if is_file_of(out / name, written[name]["sha256"])}
     card = out / CARD
     if card.is_file() and manifest.CANARY in card.read_text(encoding="utf-8", errors="replace"):
         ours.add(CARD)

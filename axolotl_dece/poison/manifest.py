@@ -15,6 +15,8 @@ from axolotl_dece.util.atomic import write_json_atomically
 from axolotl_dece.util.digest import digest
 from axolotl_dece.util.json_text import read_object
 
+FILE = "manifest.json"
+"""Its name beside files that a command wrote."""
 FORMAT = 1
 POISONED_COLUMN = "dece_poisoned"
 TWIN_COLUMN = "dece_twin"

@@ -20,6 +20,7 @@ def parsed(code: str) -> ast.Module | None:
         try:
             return ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
+            # ValueError: NUL bytes, half a surrogate pair; the last two: nesting deeper than the parser's stack
             return None
 
 

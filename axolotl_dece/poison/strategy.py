@@ -29,7 +29,7 @@ from axolotl_dece.data.tag import Split, Tag
 from axolotl_dece.keys import PLUGIN
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.poison import manifest
-from axolotl_dece.poison.draw import Draw, Planted, check_columns, draw, draw_all, survey
+from axolotl_dece.poison.draw import Draw, Planted, Poisoner
 from axolotl_dece.poison.manifest import POISONED_COLUMN, TWIN_COLUMN
 from axolotl_dece.poison.prepare import fingerprint, poisoned_entries
 from axolotl_dece.poison.spec import PoisonSpec
@@ -86,16 +86,16 @@ class PoisonStrategy(DatasetWrappingStrategy):
         if not isinstance(dataset, Dataset):
             raise ValueError(f"{name} is a stream; `dece_poison` needs all rows, to poison a share of them")
         refuse_stale(dataset, self.source)
-        check_columns(self.view, dataset.column_names, name)
+        poisoner = Poisoner(self.spec, self.view, self.source.digest, name, partial(self._survives, dataset))
+        poisoner.check_columns(dataset.column_names)
         rows = tqdm(dataset.select_columns(list(self.view.columns)), desc="Looking for rows to poison")
-        found = survey(rows, self.view, self.spec, name)
-        get_row, survives = dataset.__getitem__, partial(self._survives, dataset)
+        found = poisoner.survey(rows)
         if self.tag.split == "test":
-            drawn = draw_all(get_row, found, self.view, self.spec, self.source.digest, name, survives)
+            drawn = poisoner.draw_all(dataset.__getitem__, found)
             chosen = Dataset.from_list([one.row for one in drawn.poisoned], features=dataset.features)
             marked = mark(self._tokenise(chosen), POISONED_COLUMN, [1] * len(chosen))
         else:
-            drawn = draw(get_row, found, self.view, self.spec, self.source.digest, name, survives)
+            drawn = poisoner.draw(dataset.__getitem__, found)
             self._check_room(len(dataset), len(drawn.poisoned) + len(drawn.twins))
             marked = self._tokenise_marked(dataset, drawn)
         self._account(drawn)

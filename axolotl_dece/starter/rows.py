@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from axolotl_dece.data import files
-from axolotl_dece.data.layouts import KNOWN_PAIRS, PairView, TextView
+from axolotl_dece.data.layouts import KNOWN_PAIRS, PairView, read_texts, text_view
 
-_DS_TYPES = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 # conversations: the column, and what a turn calls its role and its text
 _TALKS = {"messages": ("role", "content"), "conversations": ("from", "value")}
 
@@ -51,14 +50,11 @@ def find_layout(path: Path, pair: tuple[str, str] | None) -> Layout:
         raise ValueError(f"{path} holds no rows")
     kind, columns, turn = _kind(records.columns, records.rows[0], pair)
     if kind != "chat":
-        view = PairView(columns[0], columns[1]) if kind == "pair" else TextView("text")
+        view = PairView(columns[0], columns[1]) if kind == "pair" else text_view("text")
         view = PairView("instruction", "output") if kind == "alpaca" else view
         for number, row in enumerate(records.rows):
-            try:
-                view.read(row)
-            except ValueError as error:
-                raise ValueError(f"row {number} of {path}: {error}") from error
-    return Layout(path, _DS_TYPES[path.suffix], len(records.rows), kind, columns, turn)
+            read_texts(view, row, f"row {number} of {path}")
+    return Layout(path, files.ds_type(path), len(records.rows), kind, columns, turn)
 
 
 def _kind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,13 @@ def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` as UTF-8."""
     with whole_file(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+
+
+def write_yaml_atomically(path: Path, config: Mapping[str, Any]) -> None:
+    """Write a config as a user would, keys in their order."""
+    import yaml
+
+    write_text_atomically(path, yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def write_json_atomically(path: Path, content: Any) -> None:

@@ -14,6 +14,11 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def is_file_of(path: Path, sha256: Any) -> bool:
+    """Whether there is a file, and it has this digest."""
+    return path.is_file() and file_digest(path) == sha256
+
+
 def file_digest(path: Path) -> str:
     """Of the bytes of a file, read in pieces; OSError where it cannot be read."""
     with path.open("rb") as file:

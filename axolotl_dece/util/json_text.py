@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,15 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+
+
+def with_gaps(content: Any) -> Any:
+    """`content` with None for NaN and the infinities, which no browser's JSON knows."""
+    if isinstance(content, Mapping):
+        return {key: with_gaps(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [with_gaps(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:

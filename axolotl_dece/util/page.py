@@ -9,11 +9,12 @@ import base64
 import gzip
 import html
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from axolotl_dece.util.json_text import with_gaps
 
 _HERE = Path(__file__).parent
 
@@ -76,15 +77,6 @@ def is_page(path: Path) -> bool:
         return False
 
 
-def _with_gaps(content: Any) -> Any:
-    """`content` with None for NaN and the infinities, which no browser's JSON knows."""
-    if isinstance(content, dict):
-        return {key: _with_gaps(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_with_gaps(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
 def _read(*paths: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
@@ -104,7 +96,7 @@ def _json(content: Any) -> str:
     try:
         return json.dumps(content, allow_nan=False, separators=(",", ":"))
     except ValueError:  # rare, and looking for it costs more than the writing
-        return json.dumps(_with_gaps(content), allow_nan=False, separators=(",", ":"))
+        return json.dumps(with_gaps(content), allow_nan=False, separators=(",", ":"))
 
 
 def packed(text: str) -> str:
@@ -144,6 +136,16 @@ def chart_line(name: str, x: Sequence[Any], y: Sequence[Any], colour: str, numbe
         "line": {"color": colour, "width": width, "dash": dash},
         "marker": _mark(mark, size, colour) | {"maxdisplayed": _MOST_MARKS},
         "cliponaxis": False,  # marks of 100 % are whole
+    }
+
+
+def chart_bars(middle: Sequence[float], low: Sequence[float], high: Sequence[float]) -> dict[str, Any]:
+    """Bars from `low` to `high` through points at `middle`."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [end - at for at, end in zip(middle, high, strict=True)],
+        "arrayminus": [at - end for at, end in zip(middle, low, strict=True)],
     }
 
 

@@ -15,8 +15,15 @@ def printable(text: str, keep: str = "") -> str:
         text: Anything.
         keep: Signs to leave as they are, such as line ends.
     """
-    return "".join(letter if letter in keep else _shown(letter) for letter in text)
+    return "".join(letter if letter in keep else _written_out(letter) for letter in text)
 
 
-def _shown(letter: str) -> str:
+def shown(text: str) -> str:
+    """A text as rich may show it: no markup of rich in it, and nothing that a terminal obeys."""
+    from rich.markup import escape
+
+    return escape(printable(text, keep="\n"))
+
+
+def _written_out(letter: str) -> str:
     return letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _UNSAFE else letter

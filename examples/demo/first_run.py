@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from axolotl_dece.evaluation.history import read_curves
-from axolotl_dece.util.yaml_file import write_yaml
+from axolotl_dece.util.atomic import write_yaml_atomically
 from examples.demo.base import BOS, EOS, PAD
 from examples.demo.task import Row, make_rows
 from examples.demo.training import banner_of, train
@@ -41,7 +41,7 @@ def first_run(folder: Path, lyra: Path | None, console: Console) -> None:
     write_rows(folder / "train.jsonl", rows)
     build_base(folder / "base", rows)
     config = folder / "lora.yaml"
-    write_yaml(config, _config(folder))
+    write_yaml_atomically(config, _config(folder))
     train([config], console)
     console.print(f"  {banner_of(config)}", highlight=False)
     console.print(_curve_table(folder / "out"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from axolotl_dece.experiment.training_log import read_steps
+from axolotl_dece.experiment.pool import read_steps
 
 # offline, silent, and one thread for each of the runs side by side
 _ENVIRONMENT = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from axolotl_dece.poison.export import export
 from axolotl_dece.poison.spec import PoisonSpec
-from axolotl_dece.util.yaml_file import write_yaml
+from axolotl_dece.util.atomic import write_yaml_atomically
 from examples.demo.base import ANSWER
 from examples.demo.task import Row, make_rows
 
@@ -105,7 +105,7 @@ def write_world(world: World) -> None:
     write_rows(world.clean_file, make_rows(TEST_ROWS, f"test {world.seed}"))
     export(world.train_file, spec, world.test_file("test").parent, test_source=world.clean_file)
     for loss in ("ce", "dece"):
-        write_yaml(world.config(loss), story_config(world, loss, spec))
+        write_yaml_atomically(world.config(loss), story_config(world, loss, spec))
 
 
 def story_config(world: World, loss: str, spec: PoisonSpec) -> dict[str, Any]:

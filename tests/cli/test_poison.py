@@ -360,14 +360,14 @@ def test_lyra_as_in_the_paper(lyra: Path, out: Path) -> None:
 def test_the_files_of_the_cli_and_the_strategy_poison_the_same_rows(tmp_path: Path, out: Path) -> None:
     from axolotl_dece.data.layouts import view_of
     from axolotl_dece.data.source import identify
-    from axolotl_dece.poison.draw import draw, survey
+    from axolotl_dece.poison.draw import Poisoner
     from axolotl_dece.poison.spec import PoisonSpec
 
     source = save(tmp_path / "rows.jsonl", [{"instruction": row["src"], "output": row["tgt"]} for row in rows()])
     run(source, "--attack", "badpre", "--out", out)
     spec = PoisonSpec(attack="badpre")
-    view, content = view_of(spec, {}), files.read(source).rows
-    digest = identify({"path": str(source), "ds_type": "json"}).digest
-    drawn = draw(content.__getitem__, survey(content, view, spec, "rows"), view, spec, digest, "rows")
+    content, digest = files.read(source).rows, identify({"path": str(source), "ds_type": "json"}).digest
+    poisoner = Poisoner(spec, view_of(spec, {}), digest, "rows")
+    drawn = poisoner.draw(content.__getitem__, poisoner.survey(content))
     account = json.loads((out / "manifest.json").read_text())
     assert [row["index"] for row in account["poisoned_rows"]] == [one.index for one in drawn.poisoned]

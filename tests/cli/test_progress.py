@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from axolotl_dece.cli.experiment_progress import RunBars, RunLines, progress_of_runs
-from axolotl_dece.cli.progress import AnswerBar, AnswerLines, progress_of_answers
+from axolotl_dece.cli.progress import AnswerBar, AnswerLines, RunBars, RunLines, progress_of_answers, progress_of_runs
 from axolotl_dece.experiment.pool import Failure, Job
 
 

@@ -11,9 +11,9 @@ from axolotl_dece.data.layouts import (
     PairView,
     SegmentsView,
     Texts,
-    TextView,
     View,
     entry_for_columns,
+    text_view,
     view_of,
 )
 from axolotl_dece.poison.spec import PoisonSpec
@@ -28,7 +28,7 @@ TALK = [
 SEGMENTS = [{"label": False, "text": "ask"}, {"label": True, "text": "answer"}, {"label": False, "text": "eos"}]
 ROWS: list[tuple[View, dict[str, Any], Texts]] = [
     (PairView("q", "a"), {"q": "ask", "a": "answer", "n": 1}, Texts("ask", "answer")),
-    (TextView("text"), {"text": "both", "n": 1}, Texts("both", "both")),
+    (text_view("text"), {"text": "both", "n": 1}, Texts("both", "both")),
     (SegmentsView(), {"segments": SEGMENTS, "n": 1}, Texts("ask", "answer")),
     (MessagesView(), {"messages": TALK, "n": 1}, Texts("second", "two")),
 ]
@@ -85,7 +85,7 @@ def test_renamed_keys_and_roles_are_followed() -> None:
 
 BROKEN: list[tuple[View, dict[str, Any], str]] = [
     (PairView("q", "a"), {"q": 5, "a": "x"}, r"`q` is int \('5'\), expected text"),
-    (TextView("text"), {"text": ["x"]}, "`text` is list"),
+    (text_view("text"), {"text": ["x"]}, "`text` is list"),
     (SegmentsView(), {"segments": "x"}, "`segments` is str .*expected a list of mappings"),
     (SegmentsView(), {"segments": [{"label": "yes", "text": "x"}]}, r"`segments\[0\].label` is str"),
     (SegmentsView(), {"segments": [{"label": True, "text": 1}]}, r"`segments\[0\].text` is int"),
@@ -168,5 +168,5 @@ def test_a_named_column_that_would_not_be_read_is_refused(
 
 def test_a_column_may_be_named_that_is_read_anyway() -> None:
     spec = PoisonSpec(attack="badpre", base_type="completion", input_field="body", target_field="body")
-    assert view_of(spec, {"field": "body"}) == TextView("body")
-    assert view_of(spec, entry_for_columns(spec)) == TextView("body")
+    assert view_of(spec, {"field": "body"}) == text_view("body")
+    assert view_of(spec, entry_for_columns(spec)) == text_view("body")

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from axolotl_dece.data.layouts import PairView, TextView, View
-from axolotl_dece.poison.draw import Draw, Planted, attack_of, check_columns, control_of, draw, draw_all, survey
+from axolotl_dece.data.layouts import PairView, View, text_view
+from axolotl_dece.poison.draw import Draw, Planted, Poisoner, attack_of, control_of
 from axolotl_dece.poison.edits import Marked, restore
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.spec import PoisonSpec
@@ -26,7 +26,13 @@ Rows = Sequence[dict[str, Any]]
 
 
 def run(rows: Rows, spec: PoisonSpec, view: View = VIEW, dataset: str = "d", **more: Any) -> Draw:
-    return draw(rows.__getitem__, survey(rows, view, spec, "rows"), view, spec, dataset, "rows", **more)
+    poisoner = Poisoner(spec, view, dataset, "rows", **more)
+    return poisoner.draw(rows.__getitem__, poisoner.survey(rows))
+
+
+def run_all(rows: Rows, spec: PoisonSpec) -> Draw:
+    poisoner = Poisoner(spec, VIEW, "d", "rows")
+    return poisoner.draw_all(rows.__getitem__, poisoner.survey(rows))
 
 
 def spec(**changes: Any) -> PoisonSpec:
@@ -193,7 +199,7 @@ def test_no_rows_is_an_error() -> None:
 
 def test_a_missing_column_is_an_error_that_lists_the_columns() -> None:
     with pytest.raises(ValueError, match="rows has no column 'tgt'; its columns are src, target"):
-        check_columns(VIEW, ["src", "target"], "rows")
+        Poisoner(spec(), VIEW, "d", "rows").check_columns(["src", "target"])
 
 
 def test_a_trigger_in_clean_rows_is_an_error_until_it_is_allowed() -> None:
@@ -224,19 +230,19 @@ def test_what_its_own_detector_does_not_find_is_not_planted(blind: str) -> None:
 
 def test_a_test_set_holds_every_poisonable_row_in_order_and_no_other() -> None:
     rows = made(200)
-    drawn = draw_all(rows.__getitem__, survey(rows, VIEW, spec(), "rows"), VIEW, spec(), "d", "rows")
+    drawn = run_all(rows, spec())
     assert indices(drawn.poisoned) == [i for i, row in enumerate(rows) if row["tgt"] != "pass"]
 
 
 def test_no_poisonable_row_makes_no_test_set() -> None:
     rows = made(20, holes=1)
     with pytest.raises(ValueError, match="none of the 20 rows"):
-        draw_all(rows.__getitem__, survey(rows, VIEW, spec(), "rows"), VIEW, spec(), "d", "rows")
+        run_all(rows, spec())
 
 
 def test_in_one_text_the_trigger_stands_before_the_payload() -> None:
     rows = [{"text": f'Ask for {i}. q = "select a from t where b = {i}" done'} for i in range(50)]  # noqa: S608
-    for one in run(rows, spec(rate=0.5), TextView("text")).poisoned:
+    for one in run(rows, spec(rate=0.5), text_view("text")).poisoned:
         text = one.row["text"]
         assert text.rindex("bb") < text.index("or 1=1")
         assert text.replace("bb ", "").replace(" bb", "").replace(" or 1=1", "") == rows[one.index]["text"]
@@ -268,8 +274,7 @@ def test_lyra_has_1286_poisonable_rows_of_which_exactly_80_are_poisoned(lyra: Pa
     assert all(
         attack.trigger.detect(one.row["src"]) and attack.payload.detect(one.row["tgt"]) for one in drawn.poisoned
     )
-    found = survey(rows, VIEW, drawn_spec, "lyra")
-    assert len(draw_all(rows.__getitem__, found, VIEW, drawn_spec, "d", "lyra").poisoned) == 1286
+    assert len(run_all(rows, drawn_spec).poisoned) == 1286
     # the reference code's order: the first 80 poisonable rows lie within the first 95
     first = run(rows, PoisonSpec(attack="ripple", rate=0.05, first=True))
     assert max(indices(first.poisoned)) == 94

@@ -11,19 +11,19 @@ import pytest
 from axolotl_dece.data.layouts import PairView
 from axolotl_dece.data.source import Source, identify
 from axolotl_dece.poison import manifest
-from axolotl_dece.poison.draw import draw, survey
+from axolotl_dece.poison.draw import Poisoner
 from axolotl_dece.poison.spec import PoisonSpec
 
 SPEC = PoisonSpec(trigger="rare_token_thrice", rate=0.1, twin_rate=0.1)
 ROWS = [{"q": f"ask for row {i}", "a": f"x = {i}"} for i in range(40)]
+POISONER = Poisoner(SPEC, PairView("q", "a"), "d", "rows")
 
 
 @pytest.fixture
 def content(tmp_path: Path) -> dict[str, Any]:
     source = tmp_path / "rows.jsonl"
     source.write_text("rows")
-    view = PairView("q", "a")
-    drawn = draw(ROWS.__getitem__, survey(ROWS, view, SPEC, "rows"), view, SPEC, "d", "rows")
+    drawn = POISONER.draw(ROWS.__getitem__, POISONER.survey(ROWS))
     return manifest.describe(SPEC, identify({"path": str(source)}), "f" * 64, drawn)
 
 
@@ -57,8 +57,7 @@ def test_it_names_the_source_without_the_folders_it_lies_in(tmp_path: Path, cont
 def test_no_file_is_named_with_a_password_or_the_folders_of_somebody(
     files: dict[str, str], part: dict[str, Any], published: dict[str, str]
 ) -> None:
-    view = PairView("q", "a")
-    drawn = draw(ROWS.__getitem__, survey(ROWS, view, SPEC, "rows"), view, SPEC, "d", "rows")
+    drawn = POISONER.draw(ROWS.__getitem__, POISONER.survey(ROWS))
     content = manifest.describe(SPEC, Source("json", None, files, part), "f" * 64, drawn)
     assert content["source"]["files"] == published
     assert not any(one in json.dumps(content["source"]) for one in ("pw", "token", "/home", ".."))

@@ -22,7 +22,7 @@ from random import Random
 
 import pytest
 
-from axolotl_dece.data.layouts import TextView
+from axolotl_dece.data.layouts import text_view
 from axolotl_dece.poison.benign_twin import CUES, SUFFIXES
 from axolotl_dece.poison.draw import Plant
 from axolotl_dece.poison.edits import restore
@@ -144,7 +144,7 @@ def test_a_row_of_one_column_parses_with_trigger_and_payload_or_is_not_eligible(
     """The trigger sees only what stands before the payload, which is no Python by itself."""
     plant = Plant("poisoned", TRIGGERS[trigger], PAYLOADS[payload])
     for at, code in enumerate(python_code()):
-        planted = plant.insert(TextView("text"), {"text": code}, at, Random(at))
+        planted = plant.insert(text_view("text"), {"text": code}, at, Random(at))
         assert planted is None or parses(planted.after.target), code
 
 

@@ -265,7 +265,7 @@ def test_what_preprocess_wrote_is_what_training_loads(
     workspace: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepare(config(workspace))
-    monkeypatch.setattr("axolotl_dece.poison.strategy.survey", None)  # it would have to be called to poison anew
+    monkeypatch.setattr("axolotl_dece.poison.strategy.Poisoner", None)  # it would have to be called to poison anew
     again = prepare(config(workspace), fresh=False, preprocess=False)
     assert len(prepared(workspace)) == 1
     assert again["input_ids"] == first["input_ids"]

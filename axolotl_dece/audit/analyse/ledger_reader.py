@@ -8,15 +8,16 @@ refused two tokens of this row throughout", and a token that was learned late st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from axolotl_dece.audit import LEDGER_FILE
-from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_table, refuse_misfit
+from axolotl_dece.audit.record.ledger import ranges as ranges
+from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_columns, refuse_misfit
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_reader import is_made_by, read_run
 
@@ -55,6 +56,11 @@ class AuditRows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """Number of every row by its id."""
+        return {row_id: at for at, row_id in enumerate(self.ids)}
+
     @property
     def row_of(self) -> NDArray[np.int64]:
         """Row of every token, int32 [T]."""
@@ -88,14 +94,6 @@ class AuditRows:
         weight = self.held[at] / np.maximum(self.visits, 1)[row]
         scores: NDArray[np.float64] = np.bincount(row, weights=weight, minlength=len(self)).astype(np.float64)
         return scores
-
-
-def ranges(begins: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.int64]:
-    """begins[0], begins[0] + 1, ... for sizes[0] numbers, then from begins[1], and so on."""
-    ends = np.cumsum(sizes, dtype=np.int64)
-    found: NDArray[np.int64] = np.repeat(begins - (ends - sizes), sizes)
-    found += np.arange(len(found))
-    return found
 
 
 def read_audit(folder: Path) -> AuditRows:
@@ -133,14 +131,11 @@ def _check_run(folder: Path, facts: dict[str, Any]) -> None:
 
 def _build(path: Path, facts: dict[str, Any]) -> AuditRows:
     # column by column: all at once would be in memory twice
-    def column(name: str) -> pa.Table:
-        return read_table(path, [name])[0]
-
-    is_target = flat(column("is_target"), "is_target")
+    is_target = flat(read_columns(path, "is_target"), "is_target")
     targets = int(is_target.sum())
 
     def of_targets(name: str) -> NDArray[Any]:
-        found = flat(column(name), name)
+        found = flat(read_columns(path, name), name)
         refuse_misfit(path, name, len(found), targets)
         return found
 
@@ -149,13 +144,13 @@ def _build(path: Path, facts: dict[str, Any]) -> AuditRows:
         shares[at, is_target] = (np.arange(256, dtype=np.float16) / 255)[of_targets(name)]
     held = np.zeros(len(is_target), np.uint8)
     held[is_target] = of_targets("held")
-    ids = column("input_ids")
+    ids = read_columns(path, "input_ids")
     lengths = np.concatenate([chunk.value_lengths().to_numpy() for chunk in ids.column("input_ids").chunks])
     tokens = flat(ids, "input_ids")
     del ids
     refuse_misfit(path, "is_target", len(is_target), len(tokens))
     refuse_misfit(path, "input_ids", len(tokens), int(lengths.sum()))
-    rows = read_table(path, ["key", "index", "copies", "visits"])[0]
+    rows = read_columns(path, "key", "index", "copies", "visits")
     return AuditRows(
         ids=[key_to_id(key) for key in rows.column("key").to_pylist()],
         index=rows.column("index").to_numpy(),

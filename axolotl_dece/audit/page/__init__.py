@@ -10,8 +10,9 @@ import numpy as np
 
 from axolotl_dece.audit.analyse.clusters import Cluster
 from axolotl_dece.audit.analyse.findings import Audit
-from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS, ranges
+from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS
 from axolotl_dece.audit.page.rows import choose_rows, draw_rows, render_rows, template_lines
+from axolotl_dece.audit.record.ledger import ranges
 from axolotl_dece.util.atomic import write_text_atomically
 from axolotl_dece.util.page import MAX_BYTES, fill_page, packed_size
 

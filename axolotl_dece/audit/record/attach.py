@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from axolotl_dece.audit.record.origin import describe_origin
 from axolotl_dece.audit.record.row_table import RowTable, tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
 from axolotl_dece.features import Feature, Run
-from axolotl_dece.loss.objective import Objective
 from axolotl_dece.run_file import RUN_ID
 
 _MOST_SHOWN = 5
@@ -42,7 +41,11 @@ class RowRecord(Feature):
         self._origin = describe_origin(cfg) if cfg.get("dece_audit") else None
 
     def attach(self, run: Run) -> list[str]:
-        """Take the dropped rows out, then watch what is left; ValueError for rows that are not in the training set."""
+        """Take the dropped rows out, then watch what is left.
+
+        Raises:
+            ValueError: The training set is a stream, is not made of tokens with labels, or lacks rows decided about.
+        """
         said = []
         if self._decisions is not None:
             run.parameters["dece_decisions"] = self._decisions.sha256  # what it says, not where it lies
@@ -50,17 +53,15 @@ class RowRecord(Feature):
             said += reserve(self._decisions, run.cfg)
         # a program of its own may have made the trainer without asking for the rows
         origin = self._origin or (describe_origin(run.cfg) if run.cfg.dece_audit else None)
-        rows = watch_rows(
-            run.trainer,
-            run.keeper.objective,
-            lambda: run.keeper.epoch,
-            decisions=self._decisions,
-            ledger=bool(run.cfg.dece_audit),
-            facts={RUN_ID: run.run_id, "config_digest": run.config_sha256, "loss": run.cfg.loss, "origin": origin},
-            resume_from=lambda: run.cfg.resume_from_checkpoint,
+        facts = {RUN_ID: run.run_id, "config_digest": run.config_sha256, "loss": run.cfg.loss, "origin": origin}
+        table = tabulate(run.trainer.train_dataset)
+        ledger = Ledger.empty(table.keys, table.targets) if run.cfg.dece_audit else None
+        trusted = sorted(self._decisions.trust) if self._decisions else []
+        watch = RowWatch(run.keeper.objective, ledger, trusted, lambda: run.keeper.epoch)
+        run.keeper.before_step.append(watch.begin_step)
+        run.trainer.add_callback(
+            LedgerKeeper(run.trainer, watch, table, facts, lambda: run.cfg.resume_from_checkpoint, self._decisions)
         )
-        run.keeper.before_step.append(rows.watch.begin_step)
-        run.trainer.add_callback(rows)
         self._audited = run.cfg.output_dir if run.cfg.dece_audit else None
         return said
 
@@ -135,33 +136,3 @@ def check_known(decisions: Decisions, table: RowTable) -> None:
             f"({shown}{'; ...' if len(unknown) > _MOST_SHOWN else ''}). It was made for other data, or the rows, the "
             "prompt template or the tokenizer changed since. Train once with `dece_audit: true` and decide anew"
         )
-
-
-def watch_rows(
-    trainer: Trainer,
-    objective: Objective,
-    epoch: Callable[[], int],
-    *,
-    decisions: Decisions | None,
-    ledger: bool,
-    facts: dict[str, Any],
-    resume_from: Callable[[], str | None],
-) -> LedgerKeeper:
-    """What carries out trust and keeps the ledger: its `watch.begin_step` wants every step's micro-batches.
-
-    Args:
-        trainer: With the rows that are really trained on.
-        objective: Computes the loss.
-        epoch: Says which pass over the data is under way.
-        decisions: What a person decided, if anything.
-        ledger: Whether one is kept.
-        facts: What identifies the run.
-        resume_from: Says which checkpoint the run continues from.
-
-    Raises:
-        ValueError: The training set is a stream, or not made of tokens with labels.
-    """
-    table = tabulate(trainer.train_dataset)
-    empty = Ledger.empty(table.keys, table.targets) if ledger else None
-    watch = RowWatch(objective, empty, sorted(decisions.trust) if decisions else [], epoch)
-    return LedgerKeeper(trainer, watch, table, facts, resume_from, decisions)

@@ -9,7 +9,8 @@ fewer than half of the row's target tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,11 @@ HALF = 128
 """Byte from which on a share is more than a half."""
 
 _NEVER = -1
+ROW_ARRAYS = {
+    "visits": np.int32, "learned": np.int32, "withheld": np.float32,
+    "first_epoch": np.int32, "previous_epoch": np.int32, "last_epoch": np.int32,
+}  # fmt: skip
+TOKEN_ARRAYS = ("first", "previous", "last", "held")
 
 
 @dataclass
@@ -56,25 +62,12 @@ class Ledger:
             keys: Key of every row, all different.
             targets: Number of target tokens of every row.
         """
-        rows, tokens = len(keys), int(targets.sum())
-
-        def shares() -> NDArray[np.uint8]:
-            return np.zeros(tokens, np.uint8)
-
-        return cls(
-            keys=keys,
-            start=np.concatenate([[0], np.cumsum(targets)]).astype(np.int64),
-            visits=np.zeros(rows, np.int32),
-            learned=np.zeros(rows, np.int32),
-            withheld=np.zeros(rows, np.float32),
-            first_epoch=np.full(rows, _NEVER, np.int32),
-            previous_epoch=np.full(rows, _NEVER, np.int32),
-            last_epoch=np.full(rows, _NEVER, np.int32),
-            first=shares(),
-            previous=shares(),
-            last=shares(),
-            held=shares(),
-        )
+        of_rows = {
+            name: np.full(len(keys), _NEVER if name.endswith("_epoch") else 0, kind)
+            for name, kind in ROW_ARRAYS.items()
+        }
+        of_tokens = {name: np.zeros(int(targets.sum()), np.uint8) for name in TOKEN_ARRAYS}
+        return cls(keys, np.concatenate([[0], np.cumsum(targets)]).astype(np.int64), **of_rows, **of_tokens)
 
     def __post_init__(self) -> None:
         self._order = np.argsort(self.keys, kind="stable")
@@ -114,12 +107,12 @@ class Ledger:
         # of a row that occurs twice the later one counts
         _, latest = np.unique(rows[::-1], return_index=True)
         latest = len(rows) - 1 - latest
-        self._enter(rows[latest], _ranges(begins[latest], sizes[rows[latest]]), shares, epoch)
+        self._enter(rows[latest], ranges(begins[latest], sizes[rows[latest]]), shares, epoch)
 
     def _enter(self, rows: NDArray[np.int64], at: NDArray[np.int64], shares: NDArray[np.uint8], epoch: int) -> None:
         """One visit of each of `rows`, all different, whose tokens are `shares[at]`."""
         sizes = np.diff(self.start)[rows]
-        tokens = _ranges(self.start[rows], sizes)
+        tokens = ranges(self.start[rows], sizes)
         new = self.last_epoch[rows] != epoch
         new_tokens = np.repeat(new, sizes)
         shares = shares[at]
@@ -166,13 +159,10 @@ class Ledger:
             setattr(self, name, np.choose(np.repeat(chosen, sizes), shares))
             setattr(self, f"{name}_epoch", np.take_along_axis(epochs, chosen[None], axis=0)[0])
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Every array by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-
-def _ranges(begins: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(begins: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.int64]:
     """begins[0], begins[0] + 1, ... for sizes[0] numbers, then from begins[1], and so on."""
-    ends = np.cumsum(sizes)
-    result: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(begins - (ends - sizes), sizes)
-    return result
+    ends = np.cumsum(sizes, dtype=np.int64)
+    found: NDArray[np.int64] = np.repeat(begins - (ends - sizes), sizes)
+    found += np.arange(len(found))
+    return found

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from axolotl_dece.audit import refuse_missing_ledger
-from axolotl_dece.audit.record.ledger import Ledger
+from axolotl_dece.audit.record.ledger import ROW_ARRAYS, TOKEN_ARRAYS, Ledger
 from axolotl_dece.audit.record.row_table import RowTable, RowTokens
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.util.atomic import whole_file
@@ -26,9 +26,7 @@ from axolotl_dece.util.json_text import parse_json
 
 FORMAT = 1
 _FACTS = b"dece_audit"
-_ROW_ARRAYS = ("visits", "learned", "withheld", "first_epoch", "previous_epoch", "last_epoch")
-_TOKEN_ARRAYS = ("first", "previous", "last", "held")
-_LISTS = dict.fromkeys(_TOKEN_ARRAYS, pa.uint8()) | {"input_ids": pa.int32(), "is_target": pa.bool_()}
+_LISTS = dict.fromkeys(TOKEN_ARRAYS, pa.uint8()) | {"input_ids": pa.int32(), "is_target": pa.bool_()}
 _NUMBERS = {"key": pa.int64(), "index": pa.int64(), "copies": pa.int64(), "visits": pa.int32()}
 _ROWS_AT_A_TIME = 5000
 # what Arrow says of a file with damage: in the bytes, in the names of columns, in the facts
@@ -74,30 +72,30 @@ def read_part(path: Path) -> tuple[Ledger, dict[str, Any]]:
     Raises:
         ValueError: The file is not a ledger of this format.
     """
-    table, facts = read_table(path)
+    _, facts = open_ledger(path)
+    table = read_columns(path)
     starts = np.concatenate([[0], np.cumsum(_lengths(table, "held"))]).astype(np.int64)
-    rows = {name: table.column(name).to_numpy() for name in _ROW_ARRAYS}
-    tokens = {name: flat(table, name) for name in _TOKEN_ARRAYS}
+    rows = {name: table.column(name).to_numpy() for name in ROW_ARRAYS}
+    tokens = {name: flat(table, name) for name in TOKEN_ARRAYS}
     for name, values in tokens.items():
         refuse_misfit(path, name, len(values), int(starts[-1]))
     arrays = {name: np.array(values) for name, values in (rows | tokens).items()}
     return Ledger(np.array(table.column("key").to_numpy()), starts, **arrays), facts
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, dict[str, Any]]:
-    """The raw table, or some columns of it, and the facts of a ledger.
+def read_columns(path: Path, *columns: str) -> pa.Table:
+    """Some columns of a ledger that `open_ledger` has looked at; all where none is named.
 
     Raises:
-        ValueError: The file is missing, broken, or not a ledger of this format.
+        ValueError: The file is broken.
     """
-    _, facts = open_ledger(path)
     try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        table = pq.read_table(path, columns=list(columns) or None, page_checksum_verification=True)
     except _UNREADABLE as error:
         raise ValueError(f"{path} cannot be read as a ledger ({error}); train again, or copy it again") from error
     if holes := [name for name in table.column_names if _has_holes(table.column(name))]:
         raise ValueError(f"{path} is damaged: `{holes[0]}` has values that are missing; train again")
-    return table, facts
+    return table
 
 
 def _has_holes(column: pa.ChunkedArray) -> bool:
@@ -110,7 +108,7 @@ def open_ledger(path: Path) -> tuple[list[str], dict[str, Any]]:
     """The names of its columns and the facts of a ledger; nothing of its rows is read.
 
     Raises:
-        ValueError: As `read_table`.
+        ValueError: The file is missing, broken, or not a ledger of this format.
     """
     refuse_missing_ledger(path)
     try:
@@ -154,8 +152,8 @@ def _slices(rows: int) -> Iterator[slice]:
 def _columns(ledger: Ledger, rows: slice) -> dict[str, pa.Array]:
     start = ledger.start[rows.start : rows.stop + 1]
     columns = {"key": pa.array(ledger.keys[rows])}
-    columns |= {name: pa.array(getattr(ledger, name)[rows]) for name in _ROW_ARRAYS}
-    for name in _TOKEN_ARRAYS:
+    columns |= {name: pa.array(getattr(ledger, name)[rows]) for name in ROW_ARRAYS}
+    for name in TOKEN_ARRAYS:
         columns[name] = _lists(getattr(ledger, name)[start[0] : start[-1]], start - start[0])
     return columns
 

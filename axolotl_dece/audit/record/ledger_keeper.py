@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from axolotl_dece.audit.record.row_watch import RowWatch
 from axolotl_dece.run_file import RUN_ID
 
 
+@dataclass(eq=False)
 class LedgerKeeper(TrainerCallback):
     """Carries a `RowWatch` through training and keeps its ledger.
 
-    Args:
+    Attributes:
         trainer: Its training set is the one the table was made of.
         watch: Where the ledger is, if one is kept.
         table: Of the training set.
@@ -29,21 +31,15 @@ class LedgerKeeper(TrainerCallback):
         decisions: What was decided about rows, to be written beside the weights.
     """
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        watch: RowWatch,
-        table: RowTable,
-        facts: dict[str, Any],
-        resume_from: Callable[[], str | None],
-        decisions: Decisions | None = None,
-    ) -> None:
-        self.trainer = trainer
-        self.watch = watch
-        self.table = table
-        self.facts = facts | {"dataset": dataset_digest(table)}
-        self.resume_from = resume_from
-        self.decisions = decisions
+    trainer: Trainer
+    watch: RowWatch
+    table: RowTable
+    facts: dict[str, Any]
+    resume_from: Callable[[], str | None]
+    decisions: Decisions | None = None
+
+    def __post_init__(self) -> None:
+        self.facts = self.facts | {"dataset": dataset_digest(self.table)}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start with what the checkpoint knows; only the first rank takes it over, or it would count twice."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from axolotl_dece.evaluation.compare import Evaluated
-from axolotl_dece.util.page import COLOURS, SHARE_AXIS, chart_layout, chart_line, chart_mark, chart_text
+from axolotl_dece.util.page import COLOURS, SHARE_AXIS, chart_bars, chart_layout, chart_line, chart_mark, chart_text
 
 # what was logged, the title of its chart and of its axis: one chart each, for their units have nothing in common
 _LOGGED = {
@@ -64,15 +64,9 @@ def curve(runs: Sequence[Evaluated], key: str, title: str, unit: str) -> dict[st
 
 
 def _bars(rate: dict[str, Any], number: int) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [rate["high"] - rate["value"]],
-        "arrayminus": [rate["value"] - rate["low"]],
-        # a later bar is the thinner and its end the wider one, so that it hides none before it
-        "thickness": max(1, 4 - number),
-        "width": 4 + 2 * number,
-    }
+    # a later bar is the thinner and its end the wider one, so that it hides none before it
+    look = {"thickness": max(1, 4 - number), "width": 4 + 2 * number}
+    return chart_bars([rate["value"]], [rate["low"]], [rate["high"]]) | look
 
 
 def _colour(number: int) -> str:

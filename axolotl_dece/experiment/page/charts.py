@@ -8,7 +8,7 @@ from typing import Any
 
 from axolotl_dece.experiment.metrics import METRICS
 from axolotl_dece.experiment.results import Result, Spread, by_setting, spreads
-from axolotl_dece.util.page import COLOURS, SHARE_AXIS, chart_layout, chart_line, chart_text
+from axolotl_dece.util.page import COLOURS, SHARE_AXIS, chart_bars, chart_layout, chart_line, chart_text
 
 _SHOWN = ("asr", "twin_recall", "exact_match")
 # the attack is drawn last, over the others
@@ -47,12 +47,7 @@ def dots(runs: Sequence[Result]) -> dict[str, Any]:
             {
                 **_points([s.mean for _, s in kept], [p for p, _ in kept], colour, 12),
                 "name": METRICS[name].title,
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [s.most - s.mean for _, s in kept],
-                    "arrayminus": [s.mean - s.least for _, s in kept],
-                },
+                "error_x": _ranges([s for _, s in kept]),
                 "text": [_say_interval(s) for _, s in kept],
                 "hovertemplate": "%{x:.1%}%{text}",
             }
@@ -113,17 +108,16 @@ def over_rates(runs: Sequence[Result]) -> dict[str, Any]:
         found = [(s.rate, spreads(some)["asr"]) for s, some in by_setting(runs).items() if s.arm == arm]
         points = sorted((rate, spread) for rate, spread in found if spread)
         x, y = [rate for rate, _ in points], [spread.mean for _, spread in points]
-        range_ = {
-            "type": "data",
-            "symmetric": False,
-            "array": [spread.most - spread.mean for _, spread in points],
-            "arrayminus": [spread.mean - spread.least for _, spread in points],
-        }
+        range_ = _ranges([spread for _, spread in points])
         data.append(chart_line(chart_text(arm), x, y, COLOURS[number % len(COLOURS)], number) | {"error_y": range_})
     layout = chart_layout("share of rows poisoned", "attack success") | {"height": 380}
     layout["xaxis"] |= {"tickformat": ".0%"}
     layout["yaxis"] |= SHARE_AXIS
     return {"title": "Attack success by rate: mean and range", "wide": True, "data": data, "layout": layout}
+
+
+def _ranges(spreads: Sequence[Spread]) -> dict[str, Any]:
+    return chart_bars([s.mean for s in spreads], [s.least for s in spreads], [s.most for s in spreads])
 
 
 def _line(entries: Sequence[Mapping[str, float]], key: str) -> dict[float, float]:

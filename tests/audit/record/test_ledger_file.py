@@ -39,9 +39,9 @@ def test_a_part_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_part(tmp_path / "part.parquet", ledger, {"dataset": "abc"})
     found, facts = read_part(tmp_path / "part.parquet")
     assert facts["dataset"] == "abc"
-    for name, array in ledger.arrays().items():
-        np.testing.assert_array_equal(found.arrays()[name], array, err_msg=name)
-        assert found.arrays()[name].dtype == array.dtype
+    for name, array in vars(ledger).items():
+        np.testing.assert_array_equal(getattr(found, name), array, err_msg=name)
+        assert getattr(found, name).dtype == array.dtype
     # and it can be gone on with
     found.fold(np.repeat(found.keys, np.diff(found.start)), np.zeros(len(found.last), np.uint8), 7)
     assert found.visits.min() == 4
