@@ -11,8 +11,8 @@ from axolotl_dece.cli.output import Reporting, answer_console, json_option, prin
 if TYPE_CHECKING:
     from axolotl_dece.benchmark.measure import Result
 
-_CPU_SHAPE = {"tokens": 2048, "vocab": 32_000, "hidden": 512, "dtype": "float32"}
-_GPU_SHAPE = {"tokens": 8192, "vocab": 152_064, "hidden": 3584, "dtype": "bfloat16"}
+_CPU_SHAPE: dict[str, Any] = {"tokens": 2048, "vocab": 32_000, "hidden": 512, "dtype": "float32"}
+_GPU_SHAPE: dict[str, Any] = {"tokens": 8192, "vocab": 152_064, "hidden": 3584, "dtype": "bfloat16"}
 
 
 @click.command(cls=Reporting)

@@ -62,12 +62,10 @@ class Ledger:
             keys: Key of every row, all different.
             targets: Number of target tokens of every row.
         """
-        of_rows = {
-            name: np.full(len(keys), _NEVER if name.endswith("_epoch") else 0, kind)
-            for name, kind in ROW_ARRAYS.items()
-        }
-        of_tokens = {name: np.zeros(int(targets.sum()), np.uint8) for name in TOKEN_ARRAYS}
-        return cls(keys, np.concatenate([[0], np.cumsum(targets)]).astype(np.int64), **of_rows, **of_tokens)
+        arrays: dict[str, Any] = {name: np.zeros(int(targets.sum()), np.uint8) for name in TOKEN_ARRAYS}
+        for name, kind in ROW_ARRAYS.items():
+            arrays[name] = np.full(len(keys), _NEVER if name.endswith("_epoch") else 0, kind)
+        return cls(keys, np.concatenate([[0], np.cumsum(targets)]).astype(np.int64), **arrays)
 
     def __post_init__(self) -> None:
         self._order = np.argsort(self.keys, kind="stable")
