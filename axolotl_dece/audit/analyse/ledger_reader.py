@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from axolotl_dece.audit import LEDGER_FILE
-from axolotl_dece.audit.record.ledger import ranges as ranges
 from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_columns, refuse_misfit
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_reader import is_made_by, read_run

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from axolotl_dece.audit.analyse.ledger_reader import AuditRows, ranges
+from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from axolotl_dece.audit.analyse.pieces import Pieces
+from axolotl_dece.audit.record.ledger import ranges
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _TOKENS_AT_A_TIME = 1_000_000
