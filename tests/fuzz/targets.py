@@ -233,6 +233,7 @@ class _FiveRows:
     def __init__(self, ids: list[str]) -> None:
         self.rows = self
         self.ids = ids
+        self.number_of = {one: number for number, one in enumerate(ids)}
 
 
 def reports(rng: Random, folder: Path) -> None:
