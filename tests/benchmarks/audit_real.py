@@ -92,7 +92,8 @@ def of_audit(audit: Audit, poisoned: Flags) -> Iterator[dict[str, Any]]:
         flags[one.rows] = True
         yield named(f"audit, group {one.number}: {one.cues[0].text} -> {one.payload}", flags, poisoned)
     yield named("audit, all groups", audit.clustered(), poisoned)
-    yield ordered("audit, score of rows", audit.scores, poisoned)
+    if poisoned.any():
+        yield ordered("audit, score of rows", audit.scores, poisoned)
 
 
 def of_model(name: str, model: Any, audit: Audit, answers: list[str], poisoned: Flags) -> Iterator[dict[str, Any]]:

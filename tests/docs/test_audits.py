@@ -52,3 +52,10 @@ def test_what_the_page_says_of_the_two_sets_is_in_their_files() -> None:
     assert f"The one group shown is {found['rows']} requests" in page
     assert f"{found['hits']} of these rows are poisoned" in page
     assert max(float(line["precision"]) for line in insecure.values()) < 0.1
+
+
+def test_the_clean_set_has_no_group() -> None:
+    clean = read("vpi-0")
+    assert not [name for name in clean if name.startswith("audit, group")]
+    assert (clean["audit, all groups"]["rows"], clean["audit, all groups"]["poisoned"]) == ("0", "0")
+    assert "**Without poison no group is shown**" in PAGE.read_text(encoding="utf-8")
