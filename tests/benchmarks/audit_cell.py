@@ -52,11 +52,11 @@ def main() -> None:
     if given.drop_planted:
         write_decisions(given.drop_planted, drop_planted(audit, spec))
     if given.out:
-        write_groups(groups(audit, spec, names), given.out)
+        write_table(groups(audit, spec, names), given.out)
 
 
-def write_groups(lines: list[dict[str, Any]], path: Path) -> None:
-    """A table of the groups."""
+def write_table(lines: list[dict[str, Any]], path: Path) -> None:
+    """A csv file with a column for every key of the first line."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         writer.writeheader()

