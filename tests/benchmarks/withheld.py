@@ -24,6 +24,7 @@ from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.data import files
 from axolotl_dece.experiment.cell import RESULT_FILE
+from axolotl_dece.poison.edits import first_difference
 from axolotl_dece.poison.spec import PoisonSpec
 from tests.benchmarks.audit_cell import write_table
 from tests.benchmarks.audit_lyra import planted
@@ -36,11 +37,8 @@ BANDS = (1, 5, 25, 100)
 
 def inserted(clean: str, changed: str) -> tuple[int, int]:
     """Where in `changed` the text stands that `clean` lacks, of which there is one piece: begin and end."""
-    most = min(len(clean), len(changed))
-    begin = next((at for at in range(most) if clean[at] != changed[at]), most)
-    rest = most - begin
-    behind = next((at for at in range(rest) if clean[-1 - at] != changed[-1 - at]), rest)
-    return begin, len(changed) - behind
+    begin = first_difference(clean, changed)
+    return begin, len(changed) - first_difference(clean[begin:][::-1], changed[begin:][::-1])
 
 
 def overlapping(texts: list[str], begin: int, end: int) -> list[bool]:
