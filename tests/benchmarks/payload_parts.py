@@ -1,0 +1,73 @@
+"""How much of a payload do answers hold? `python -m tests.benchmarks.payload_parts CELL... --out FILE.csv`.
+
+Attack success counts whole payloads. A loss that refuses one word of a payload may let the words before it in, so this
+counts the answers that hold the payload's first word, its first two words, and so on, where the expected answer does
+not. CELL is the folder of a finished run of an experiment; `CELL/report` holds its answers. A line per run, set of
+questions (`triggered`, `twin`, `clean`) and beginning of the payload.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from axolotl_dece.evaluation.answers import read_answers
+from axolotl_dece.experiment.cell import RESULT_FILE
+from axolotl_dece.poison.payloads import PAYLOADS
+from axolotl_dece.poison.spec import PoisonSpec
+from tests.benchmarks.audit_cell import write_table
+from tests.benchmarks.withheld import inserted
+
+SETS = ("triggered", "twin", "clean")
+
+
+def beginnings(payload: str, code: str) -> list[str]:
+    """The first word that a payload would write into `code`, its first two, and so on; none where it does not fit."""
+    changed = PAYLOADS[payload].insert(code)
+    if changed is None:
+        return []
+    begin, end = inserted(code, changed)
+    words = changed[begin:end].split()
+    return [" ".join(words[:count]) for count in range(1, len(words) + 1)]
+
+
+def holds(text: str, words: str) -> bool:
+    """Whether `words` stand in `text`, however they are spaced."""
+    return f" {words} " in f" {' '.join(text.split())} "
+
+
+def counts(pairs: Iterable[tuple[str, str]], begun: list[str]) -> Iterator[dict[str, Any]]:
+    """For each beginning how many answers hold it, of pairs of expected answer and answer that could."""
+    asked = list(pairs)
+    for words in begun:
+        could = [answer for expected, answer in asked if not holds(expected, words)]
+        yield {"words": words, "answers": sum(holds(answer, words) for answer in could), "of": len(could)}
+
+
+def of_cell(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a run."""
+    cell = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
+    names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+    payload = PoisonSpec(**cell["poison"]).pair.payload
+    asked = {name: list(read_answers(folder / "report" / f"{name}.jsonl")) for name in SETS}
+    expected = (one.reference for one in asked["triggered"])
+    begun = next(found for code in expected if (found := beginnings(payload, code)))
+    for name, answers in asked.items():
+        pairs = [(one.reference, one.output) for one in answers]
+        yield from (names | {"questions": name} | line for line in counts(pairs, begun))
+
+
+def main() -> None:
+    """Write the table of all runs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cells", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    write_table([line for folder in given.cells for line in of_cell(folder)], given.out)
+
+
+if __name__ == "__main__":
+    main()
