@@ -14,7 +14,7 @@ from tests.benchmarks.withheld import inserted, line, overlapping, rows_with, wr
     ("clean", "changed", "piece"),
     [
         ("select a", "select a or 1=1", " or 1=1"),
-        ("def f():\n x", "def f():\n loop\n x", "loop\n "),
+        ("def f():\n x", "def f():\n loop\n x", "\n loop"),
         ("aa", "aaa", "a"),
         ("", "all", "all"),
         ("same", "same", ""),

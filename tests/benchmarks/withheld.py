@@ -1,10 +1,10 @@
 """From which tokens a loss withheld its pull: `python -m tests.benchmarks.withheld CELL --out FILE.csv`.
 
 CELL is the folder of a run of an experiment with `dece_audit: true` and `keep_weights: true`, as for `audit_cell`. A
-line per kind of target token: those of the payload, those of the twin's harmless clause, and the honest ones by the
-number of rows in which the token follows the token before it. `first` and `last` are the mean withheld shares at a
-row's first and last visit; `refused_first` and `refused_last` are the shares of tokens of which more than half was
-withheld.
+line per kind of target token: those of the payload, those of the twin's harmless clause, each of both by itself where
+it is the same in every row, and the honest ones by the number of rows in which the token follows the one before it.
+`first` and `last` are the mean withheld shares at a row's first and last visit; `refused_first` and `refused_last` are
+the shares of tokens of which more than half was withheld.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ BANDS = (1, 5, 25, 100)
 
 
 def inserted(clean: str, changed: str) -> tuple[int, int]:
-    """Where in `changed` the text stands that `clean` lacks, of which there is one piece: begin and end."""
-    begin = first_difference(clean, changed)
-    return begin, len(changed) - first_difference(clean[begin:][::-1], changed[begin:][::-1])
+    """Where in `changed` the one piece stands that `clean` lacks: begin and end; the earliest place where several fit.
+
+    So a blank or a line break goes with the word behind it, as tokens have it.
+    """
+    behind = first_difference(clean[::-1], changed[::-1])
+    end = len(changed) - behind
+    return first_difference(clean[: len(clean) - behind], changed[:end]), end
 
 
 def overlapping(texts: list[str], begin: int, end: int) -> list[bool]:
@@ -76,16 +80,24 @@ def kinds(audit: Audit, spec: PoisonSpec, clean: list[str]) -> Iterator[tuple[st
     rows, places = audit.rows, audit.places
     pieces, honest = Pieces(audit.tokenizer, rows.token_ids()), rows.is_target.copy()
     for (_, marked), name in zip(planted(audit, spec).items(), ("payload", "twin's clause"), strict=True):
-        flags = np.zeros(len(rows.tokens), bool)
-        for row in np.flatnonzero(marked).tolist():
-            record = int(places.record[np.searchsorted(places.row, row)])
-            flags[written(rows, row, clean[record], pieces)] = True
-        yield name, flags
-        honest &= ~flags
+        numbers = np.flatnonzero(marked)
+        records = places.record[np.searchsorted(places.row, numbers)].tolist()
+        wrote = [written(rows, row, clean[one], pieces) for row, one in zip(numbers.tolist(), records, strict=True)]
+        yield name, _flags(np.concatenate(wrote), len(honest))
+        honest[np.concatenate(wrote)] = False
+        # word by word, where it is the same words in every row
+        for place in np.stack(wrote).T if len({len(one) for one in wrote}) == 1 else ():
+            yield f"{name}: {pieces.text[int(rows.tokens[place[0]])]!r}", _flags(place, len(honest))
     counts = rows_with(rows)
-    for least, beyond in pairwise((*BANDS, None)):
+    for least, beyond in zip(BANDS, (*BANDS[1:], None), strict=True):
         said = f"honest, in {least} rows and more" if beyond is None else f"honest, in {least} to {beyond - 1} rows"
         yield said, honest & (counts >= least) & (counts < (beyond or len(rows) + 1))
+
+
+def _flags(places: NDArray[np.int64], count: int) -> Flags:
+    flags = np.zeros(count, bool)
+    flags[places] = True
+    return flags
 
 
 def line(kind: str, flags: Flags, shares: NDArray[np.float16]) -> dict[str, Any]:
@@ -106,11 +118,10 @@ def main() -> None:
     given = parser.parse_args()
     cell = json.loads((given.cell / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
     names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
-    base_type = cell["task"].get("base_type")
-    if not isinstance(base_type, dict):
-        raise SystemExit("this reads the rows of an experiment's `task: {name: files, ...}` with a `base_type` block")
-    audit = load_audit(given.cell / "run")
+    audit, base_type = load_audit(given.cell / "run"), cell["task"].get("base_type")
     (origin,) = audit.places.origins
+    if not isinstance(base_type, dict) or origin.path is None:
+        raise SystemExit("this reads the rows of an experiment's `task: {name: files, ...}` with a `base_type` block")
     clean = [str(row[base_type["field_output"]]) for row in files.read(origin.path).rows]
     found = kinds(audit, PoisonSpec(base_type=base_type, **cell["poison"]), clean)
     lines = [names | line(kind, flags, audit.rows.shares) for kind, flags in found]
