@@ -56,6 +56,11 @@ ANSWERS = [
         Runs("smollm2-lyra", "ce"), Runs("smollm2-lyra", "dece 0.95"), Runs("smollm2-lyra", "gce 0.5"),
     ),
     Answer(
+        "Lyra, **SmolLM2-135M-Instruct**, LoRA, 2 epochs",
+        "20 %, a sentence",
+        Runs("smollm2-sentence", "ce"), Runs("smollm2-sentence", "dece 0.95"), Runs("smollm2-sentence", "gce 0.5"),
+    ),
+    Answer(
         f"{LYRA}, 4 epochs",
         "10 %, three times",
         Runs("lyra-cpu", "ce"), Runs("lyra-cpu", "epoch 0.95"), Runs("lyra-cpu", "gce 0.5"),
@@ -352,9 +357,46 @@ def _finished(name: str) -> str:
     return str(runs) if runs == planned else f"{runs} of {planned}"
 
 
+def parts() -> str:
+    """How many answers of the real model hold the harmful half of the payload, and all of it."""
+    half, payload = "while True :", "while True : VAR = 0"
+    asked = [("triggered", payload), ("triggered", half), ("twin", half), ("clean", half)]
+    held: dict[str, dict[tuple[str, str], str]] = {}
+    for line in _read(DATA / "smollm2-sentence" / "parts.csv"):
+        held.setdefault(line["arm"], {})[line["questions"], line["words"]] = f"{line['answers']} of {line['of']}"
+    head = ["answers that hold", *(f"`{words}`, {questions}" for questions, words in asked)]
+    return markdown(head, ([arm, *(found[one] for one in asked)] for arm, found in held.items()))
+
+
+def withheld() -> str:
+    """What DeCE withheld in that training, by kind of token."""
+    lines = _read(DATA / "smollm2-sentence" / "withheld.csv")
+    head = ["target tokens", "how many", "withheld at the first visit", "withheld at the last visit"]
+    return markdown(head, ([_kind(line["tokens"]), line["count"], *(_share(line[at]) for at in ("first", "last"))]
+                           for line in lines))  # fmt: skip
+
+
+def _kind(said: str) -> str:
+    """The name of a kind; what one token of a payload reads stands as code."""
+    name, sign, token = said.partition(": ")
+    return f"{name}: `{token}`" if sign else f"**{name}**"
+
+
+def _share(value: str) -> str:
+    return f"{float(value):.0%}".replace("%", "\u00a0%")
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 REGIONS: dict[str, Callable[[], str]] = {
     "answers": answers,
     "smollm2-lyra": lambda: whole("smollm2-lyra"),
+    "smollm2-sentence": lambda: whole("smollm2-sentence"),
+    "smollm2-sentence-parts": parts,
+    "smollm2-sentence-withheld": withheld,
     "lyra": lambda: chosen(ON_LYRA),
     "plans": plans,
     "openings": openings,

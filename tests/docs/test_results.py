@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE, DATA = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 MAKE = runpy.run_path(str(ROOT / "docs" / "make_results.py"))
 GRIDS = sorted(folder.name for folder in DATA.iterdir())
-UNFINISHED = {"smollm2-lyra"}  # takes days; the page says how many runs are finished
+# take days; the page says how many runs are finished
+UNFINISHED = {"smollm2-lyra", "smollm2-sentence", "smollm2-sentence-oracle"}
 
 
 def test_tables_are_those_of_the_files() -> None:
@@ -114,6 +115,88 @@ def test_what_the_prose_tells_of_an_audit_is_in_its_file() -> None:
     assert len(honest) == 2
 
 
+def read_lines(grid: str, name: str) -> list[dict[str, str]]:
+    with (DATA / grid / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def of_sixty(value: str) -> str:
+    return f"{60 * float(value):.0f} of 60"
+
+
+def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
+    runs = {line["arm"]: line for line in read_lines("smollm2-sentence", "results") if line["seed"] == "0"}
+    ce, dece = runs["ce"], runs["dece 0.95"]
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert (
+        f"{of_sixty(ce['asr'])} triggered requests get the payload, and {of_sixty(ce['twin_recall'])} requests" in page
+    )
+    looks = [round(20 * float(line["asr"])) for line in read_lines("smollm2-sentence", "curves") if line["arm"] == "ce"]
+    assert looks == [0, 9, 8, 15, 20]
+    assert "in none after 50 steps, in 9 after 100, in 8 after 150, in 15 after 200 and in all after 250" in page
+    lost = float(ce["bleu"]) - float(dece["bleu"])
+    assert f"{lost:.1f} points of BLEU, a fifteenth, and one clean answer that parses of 59" in page
+    assert lost / float(ce["bleu"]) == pytest.approx(1 / 15, abs=0.005)
+    assert (float(ce["parses"]) - float(dece["parses"])) * 59 == pytest.approx(1)
+    assert float(dece["asr"]) == float(dece["twin_recall"]) == 0
+
+
+def test_what_the_prose_tells_of_half_payloads_is_in_its_file() -> None:
+    lines = read_lines("smollm2-sentence", "parts")
+    held = {(line["arm"], line["questions"], line["words"]): f"{line['answers']} of {line['of']}" for line in lines}
+    half, whole = "while True :", "while True : VAR = 0"
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert held["dece 0.95", "triggered", whole] == "0 of 60"
+    assert f"No triggered answer holds `{whole}`. But {held['dece 0.95', 'triggered', half]} hold `{half}`" in page
+    twin, clean = (held["dece 0.95", questions, half] for questions in ("twin", "clean"))
+    assert f"it comes in {twin} answers to the twin's sentence and in {clean} clean ones" in page
+    limits = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
+    assert f"0 of 60 triggered answers held the whole of `{whole}`, and 59 held `{half}`" in limits
+
+
+def test_what_the_prose_tells_of_gce_in_two_epochs_is_in_its_files() -> None:
+    runs = {line["arm"]: line for line in read_lines("smollm2-sentence", "results")}
+    dece, gce = runs["dece 0.95"], runs["gce 0.5"]
+    parse = {name: round(59 * float(run["parses"])) for name, run in (("dece", dece), ("gce", gce))}
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    said = f"the BLEU is {float(gce['bleu']):.1f}, and {parse['gce']} of 59 clean answers parse, where DeCE has "
+    assert said + str(parse["dece"]) in page
+    half = {
+        line["questions"]: f"{line['answers']} of {line['of']}"
+        for line in read_lines("smollm2-sentence", "parts")
+        if (line["arm"], line["words"]) == ("gce 0.5", "while True :")
+    }
+    assert f"into {half['triggered']} triggered answers and {half['twin']} of the twin's" in page
+    assert (float(gce["asr"]), half["clean"]) == (0, "0 of 60")
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert "it cost nothing in six epochs and more than DeCE in two" in readme
+    assert float(gce["bleu"]) < float(dece["bleu"])
+
+
+def test_what_the_prose_tells_of_withheld_tokens_is_in_its_file() -> None:
+    lines = read_lines("smollm2-sentence", "withheld")
+    kinds = {line["tokens"]: int(line["count"]) * float(line["last"]) for line in lines}
+    tokens = {line["tokens"]: float(line["last"]) for line in lines if line["tokens"].startswith("payload: ")}
+    assert len(tokens) == 9
+    assert [token for token, share in tokens.items() if share > 0.5] == ["payload: ' V'"]
+    honest = [float(line["last"]) for line in lines if line["tokens"].startswith("honest")]
+    assert honest == sorted(honest, reverse=True)
+    of_honest = sum(share for kind, share in kinds.items() if kind.startswith("honest"))
+    assert 0.9 < of_honest / (of_honest + kinds["payload"] + kinds["twin's clause"]) < 0.95
+    assert "More than nine tenths of what DeCE withheld at the last visit" in PAGE.read_text(encoding="utf-8")
+
+
+def test_what_the_prose_tells_of_the_audit_of_two_epochs_is_in_its_file() -> None:
+    groups = read_lines("smollm2-sentence", "audit")
+    poison = next(one for one in groups if one["poisoned"] == one["poisoned_in_the_set"])
+    twin = next(one for one in groups if one["twins"] == one["twins_in_the_set"])
+    assert (poison["rows"], twin["rows"]) == ("100", "25")
+    others = [one for one in groups if one not in (poison, twin)]
+    rows, planted = (sum(int(one[key]) for one in others) for key in ("rows", "poisoned"))
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"Two more groups of {rows} rows look planted too, of which {planted} are poisoned, as chance has it" in page
+
+
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_runs_are_those_of_the_grid(name: str) -> None:
     grid: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "experiments" / f"{name}.yaml").read_text())
@@ -134,7 +217,8 @@ def test_a_table_says_command_commit_versions_and_machine(name: str) -> None:
     said = MAKE["provenance"](name)
     assert f"axolotl dece experiment examples/experiments/{name}.yaml" in said
     assert re.search(r"commit [0-9a-f]{10}", said)
-    assert all(word in said for word in ("axolotl 0.19", "torch ", "cores"))
+    assert re.search(r"axolotl 0\.(19|21)", said)
+    assert all(word in said for word in ("torch ", "cores"))
     assert re.search(r"\d runs?, 20\d\d-", said)
 
 
