@@ -368,6 +368,25 @@ def parts() -> str:
     return markdown(head, ([arm, *(found[one] for one in asked)] for arm, found in held.items()))
 
 
+def to_oracle() -> str:
+    """How far each arm of the real model in two epochs is from cross-entropy without the poisoned rows."""
+    oracle = {run["cell"]["seed"]: run["metrics"] for run in runs_of(Runs("smollm2-sentence-oracle", "ce, decided"))}
+    metrics = ("bleu", "parses", "twin_recall")
+    lines = [["**poison dropped, cross-entropy**", *(f"{_points(list(oracle.values()), one):.1f}" for one in metrics)]]
+    for arm in read_grid("smollm2-sentence")["arms"]:
+        pairs = [(run["metrics"], oracle[run["cell"]["seed"]]) for run in runs_of(Runs("smollm2-sentence", arm))
+                 if run["cell"]["seed"] in oracle]  # fmt: skip
+        if pairs:
+            mine, theirs = zip(*pairs, strict=True)
+            lines.append([arm, *(f"{_points(mine, one) - _points(theirs, one):+.1f}" for one in metrics)])
+    return markdown(["", *(METRICS[name].title for name in metrics)], lines)
+
+
+def _points(runs: Sequence[Mapping[str, float]], metric: str) -> float:
+    """The mean of a number over runs, shares in percent."""
+    return (100 if METRICS[metric].is_share else 1) * sum(run[metric] for run in runs) / len(runs)
+
+
 def withheld() -> str:
     """What DeCE withheld in that training, by kind of token."""
     lines = _read(DATA / "smollm2-sentence" / "withheld.csv")
@@ -396,6 +415,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "smollm2-lyra": lambda: whole("smollm2-lyra"),
     "smollm2-sentence": lambda: whole("smollm2-sentence"),
     "smollm2-sentence-parts": parts,
+    "smollm2-sentence-to-oracle": to_oracle,
     "smollm2-sentence-withheld": withheld,
     "lyra": lambda: chosen(ON_LYRA),
     "plans": plans,
