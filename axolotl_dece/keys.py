@@ -45,8 +45,8 @@ class DeceKeys(BaseModel):
         default=None,
         description="The training loss. `ce` is plain cross-entropy through the very same path, "
         "normalised by the target tokens of the whole optimiser step: the fair baseline. `gce` keeps backdoors out as "
-        "`dece` does; which of the two costs less clean quality differed in our experiments. `label_smoothing` and "
-        "`in_trust` are its rivals (docs/differences.md). Keys of another loss may stay, so that a sweep changes `loss` alone.",
+        "`dece` does; which costs less clean quality differed in our experiments. `label_smoothing` and `in_trust` are "
+        "its rivals (docs/differences.md). Keys of another loss may stay, so that a sweep changes `loss` alone.",
     )
     dece_alpha_schedule: ScheduleName | None = Field(
         default=None,
