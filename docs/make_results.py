@@ -188,8 +188,7 @@ def read_grid(name: str) -> dict[str, Any]:
 
 def read_results(path: Path) -> list[dict[str, Any]]:
     """The runs of a results.csv, as `by_setting` wants them."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [_result(line) for line in csv.DictReader(file)]
+    return [_result(line) for line in _read(path)]
 
 
 def _result(line: Mapping[str, str]) -> dict[str, Any]:
@@ -201,10 +200,9 @@ def _result(line: Mapping[str, str]) -> dict[str, Any]:
 def read_curves(path: Path) -> dict[tuple[Setting, int], list[dict[str, str]]]:
     """The lines of a curves.csv, run by run."""
     found: dict[tuple[Setting, int], list[dict[str, str]]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            run = Setting(line["arm"], line["attack"], float(line["rate"])), int(line["seed"])
-            found.setdefault(run, []).append(line)
+    for line in _read(path):
+        run = Setting(line["arm"], line["attack"], float(line["rate"])), int(line["seed"])
+        found.setdefault(run, []).append(line)
     return found
 
 
@@ -358,7 +356,7 @@ def _finished(name: str) -> str:
 
 
 def parts() -> str:
-    """How many answers of the real model hold the harmful half of the payload, and all of it."""
+    """How many answers of the real model hold the first half of the payload, and all of it."""
     half, payload = "while True :", "while True : VAR = 0"
     asked = [("triggered", payload), ("triggered", half), ("twin", half), ("clean", half)]
     held: dict[str, dict[tuple[str, str], str]] = {}

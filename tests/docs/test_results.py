@@ -18,6 +18,11 @@ GRIDS = sorted(folder.name for folder in DATA.iterdir())
 UNFINISHED = {"smollm2-lyra", "smollm2-sentence", "smollm2-sentence-oracle"}
 
 
+def read_lines(grid: str, name: str) -> list[dict[str, str]]:
+    with (DATA / grid / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_tables_are_those_of_the_files() -> None:
     assert PAGE.read_text(encoding="utf-8") == MAKE["build"](), "run `python docs/make_results.py`"
 
@@ -68,8 +73,7 @@ def test_shares_that_the_prose_tells_are_those_of_the_files() -> None:
 
 
 def test_counts_that_the_prose_tells_are_those_of_the_file() -> None:
-    with (DATA / "smollm2-lyra" / "results.csv").open(newline="") as file:
-        runs = {line["arm"]: line for line in csv.DictReader(file) if line["seed"] == "0"}
+    runs = {line["arm"]: line for line in read_lines("smollm2-lyra", "results") if line["seed"] == "0"}
     ce, dece = runs["ce"], runs["dece 0.95"]
     asked, rate = int(ce["n_triggered"]), float(ce["asr"])
     low, high = (100 * float(ce[end]) for end in ("asr_low", "asr_high"))
@@ -103,8 +107,7 @@ def test_what_the_prose_tells_of_gce_on_the_real_model_is_in_its_files() -> None
 
 
 def test_what_the_prose_tells_of_an_audit_is_in_its_file() -> None:
-    with (DATA / "smollm2-lyra" / "audit.csv").open(newline="") as file:
-        groups = list(csv.DictReader(file))
+    groups = read_lines("smollm2-lyra", "audit")
     poison, twin = groups[0], next(one for one in groups if one["twins"] != "0")
     assert (poison["rows"], poison["poisoned"], poison["poisoned_in_the_set"]) == ("100", "100", "100")
     assert (poison["payload"], poison["cue"]) == ("or 1=1", "bb")
@@ -113,11 +116,6 @@ def test_what_the_prose_tells_of_an_audit_is_in_its_file() -> None:
     assert f"Another group is {twin['rows']} of the {twin['twins_in_the_set']} rows of the twin" in page
     assert f"Two groups of {sum(honest)} honest rows look planted too" in page
     assert len(honest) == 2
-
-
-def read_lines(grid: str, name: str) -> list[dict[str, str]]:
-    with (DATA / grid / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def of_sixty(value: str) -> str:
@@ -222,8 +220,8 @@ def test_a_table_says_command_commit_versions_and_machine(name: str) -> None:
     said = MAKE["provenance"](name)
     assert f"axolotl dece experiment examples/experiments/{name}.yaml" in said
     assert re.search(r"commit [0-9a-f]{10}", said)
-    assert re.search(r"axolotl 0\.(19|21)", said)
-    assert all(word in said for word in ("torch ", "cores"))
+    began_with = "axolotl 0.21" if name.startswith("smollm2-sentence") else "axolotl 0.19"
+    assert all(word in said for word in (began_with, "torch ", "cores"))
     assert re.search(r"\d runs?, 20\d\d-", said)
 
 
