@@ -368,11 +368,11 @@ def parts() -> str:
 
 def to_oracle() -> str:
     """How far each arm of the real model in two epochs is from cross-entropy without the poisoned rows."""
-    oracle = {run["cell"]["seed"]: run["metrics"] for run in runs_of(Runs("smollm2-sentence-oracle", "ce, decided"))}
+    oracle = {run["cell"]["seed"]: run for run in runs_of(Runs("smollm2-sentence-oracle", "ce, decided"))}
     metrics = ("bleu", "parses", "twin_recall")
     lines = [["**poison dropped, cross-entropy**", *(f"{_points(list(oracle.values()), one):.1f}" for one in metrics)]]
     for arm in read_grid("smollm2-sentence")["arms"]:
-        pairs = [(run["metrics"], oracle[run["cell"]["seed"]]) for run in runs_of(Runs("smollm2-sentence", arm))
+        pairs = [(run, oracle[run["cell"]["seed"]]) for run in runs_of(Runs("smollm2-sentence", arm))
                  if run["cell"]["seed"] in oracle]  # fmt: skip
         if pairs:
             mine, theirs = zip(*pairs, strict=True)
@@ -380,9 +380,12 @@ def to_oracle() -> str:
     return markdown(["", *(METRICS[name].title for name in metrics)], lines)
 
 
-def _points(runs: Sequence[Mapping[str, float]], metric: str) -> float:
-    """The mean of a number over runs, shares in percent."""
-    return (100 if METRICS[metric].is_share else 1) * sum(run[metric] for run in runs) / len(runs)
+def _points(runs: Sequence[Result], metric: str) -> float:
+    """The mean of a number over runs that all have it, shares in percent."""
+    found = spreads(runs)[metric]
+    if found is None:
+        raise LookupError(f"no run has {metric}")
+    return found.mean * (100 if METRICS[metric].is_share else 1)
 
 
 def withheld() -> str:

@@ -39,6 +39,12 @@ def drop_planted(audit: Audit, spec: PoisonSpec) -> list[dict[str, Any]]:
     return [{"row": one, "decision": "drop"} for one, out in zip(audit.rows.ids, poisoned, strict=True) if out]
 
 
+def read_cell(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What defines a finished run, and what a line of a table names it by."""
+    cell = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
+    return cell, {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+
+
 def main() -> None:
     """Audit the run and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -46,8 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--drop-planted", type=Path)
     given = parser.parse_args()
-    cell = json.loads((given.cell / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
-    names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+    cell, names = read_cell(given.cell)
     audit, spec = load_audit(given.cell / "run"), PoisonSpec(**cell["poison"])
     if given.drop_planted:
         write_decisions(given.drop_planted, drop_planted(audit, spec))

@@ -9,16 +9,14 @@ questions (`triggered`, `twin`, `clean`) and beginning of the payload.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from axolotl_dece.evaluation.answers import read_answers
-from axolotl_dece.experiment.cell import RESULT_FILE
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.spec import PoisonSpec
-from tests.benchmarks.audit_cell import write_table
+from tests.benchmarks.audit_cell import read_cell, write_table
 from tests.benchmarks.withheld import inserted
 
 SETS = ("triggered", "twin", "clean")
@@ -49,8 +47,7 @@ def counts(pairs: Iterable[tuple[str, str]], begun: list[str]) -> Iterator[dict[
 
 def of_cell(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of a run."""
-    cell = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
-    names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+    cell, names = read_cell(folder)
     payload = PoisonSpec(**cell["poison"]).pair.payload
     asked = {name: list(read_answers(folder / "report" / f"{name}.jsonl")) for name in SETS}
     expected = (one.reference for one in asked["triggered"])

@@ -10,7 +10,6 @@ the shares of tokens of which more than half was withheld.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -23,10 +22,9 @@ from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.data import files
-from axolotl_dece.experiment.cell import RESULT_FILE
 from axolotl_dece.poison.edits import first_difference
 from axolotl_dece.poison.spec import PoisonSpec
-from tests.benchmarks.audit_cell import write_table
+from tests.benchmarks.audit_cell import read_cell, write_table
 from tests.benchmarks.audit_lyra import planted
 
 Flags = NDArray[np.bool_]
@@ -116,8 +114,7 @@ def main() -> None:
     parser.add_argument("cell", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    cell = json.loads((given.cell / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
-    names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+    cell, names = read_cell(given.cell)
     audit, base_type = load_audit(given.cell / "run"), cell["task"].get("base_type")
     (origin,) = audit.places.origins
     if not isinstance(base_type, dict) or origin.path is None:
