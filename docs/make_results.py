@@ -193,7 +193,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 def _result(line: Mapping[str, str]) -> dict[str, Any]:
     cell = {"arm": line["arm"], "attack": line["attack"], "rate": float(line["rate"]), "seed": int(line["seed"])}
-    metrics = {name: float(line[name]) if line[name] else None for name in METRICS}
+    metrics = {name: float(line[name]) if line.get(name) else None for name in METRICS}
     return {"cell": cell, "metrics": metrics | {key: int(line[key]) for key in COUNTS}}
 
 

@@ -43,6 +43,7 @@ def table_of(report: Mapping[str, Any]) -> dict[str, Any]:
     clean = report["clean"]
     rows = [
         (Markup("attack success (") + code(report["payload"]) + ")", *_rate(report["asr"])),
+        ("triggered answers with at least the first half of the payload", *_rate(report["asr_begun"])),
         ("false triggers on clean inputs", *_rate(report["false_triggers"])),
         (Markup("benign twin's recall"), *_rate(report["twin_recall"])),
         ("clean exact match", *_rate(clean["exact_match"])),

@@ -20,7 +20,7 @@ FORMAT = 2
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("index", "tokens"), int),
     **dict.fromkeys(("prompt", "reference", "output"), str),
-    **dict.fromkeys(("twin", "parses"), (bool, type(None))),
+    **dict.fromkeys(("twin", "parses", "begun"), (bool, type(None))),
     "verdict": Verdict,
 }
 _MOST = 1 << 63

@@ -17,6 +17,7 @@ WIDE = 0.2
 """A rate whose 95 % interval is wider than this rests on too few rows."""
 _IMPLANTED, _PARTLY = 0.5, 0.1  # attack success of the undefended run, at least
 _KEPT = 0.5  # twin recall, at least
+_HALVES = 0.1  # triggered answers with half a payload and not all of it, at least
 _SOME_EXACT = 0.1  # below this share of exact answers in every run, BLEU says more about quality
 _DEFENCES = {"dece": "DeCE", "gce": "GCE", "in_trust": "In-trust", "label_smoothing": "label smoothing"}
 _FULL = {"without": "without a defence"}  # outside the first sentence, where nothing says without what
@@ -129,7 +130,12 @@ def _limits(reports: Mapping[str, Report]) -> Iterator[str]:
     """What makes the numbers weaker than they look."""
     for name, report in reports.items():
         where = f" {name}" if name else ""
-        asr, cut = report["asr"], report["cut"].get("triggered", 0)
+        asr, begun, cut = report["asr"], report["asr_begun"], report["cut"].get("triggered", 0)
+        if begun and begun["value"] - asr["value"] >= _HALVES:
+            yield (
+                f"The payload was refused in part: {_count(begun)} triggered answers{where} hold at least the first "
+                "half of its words. Read them before you call the attack refused."
+            )
         if asr["high"] - asr["low"] > WIDE:
             yield (
                 f"Too few rows: attack success over {asr['total']} rows{where} may be anything from {asr['low']:.0%} "

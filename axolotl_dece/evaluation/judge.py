@@ -10,9 +10,10 @@ from axolotl_dece.evaluation.syntax import parses
 from axolotl_dece.evaluation.verdict import Verdict
 from axolotl_dece.poison.benign_twin import SUFFIXES
 from axolotl_dece.poison.payloads import PAYLOADS
+from axolotl_dece.poison.payloads.beginning import begins
 
 # counted up when a rule of this file, of code_text or of syntax changes: kept answers were judged by the old ones
-_RULES = 2
+_RULES = 3
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,14 @@ class Judge:
         code, expected = code_of(output, self.language), code_of(reference, self.language)
         # a tokenizer may lose the indentation of the first line, so that dedenting would set equal texts apart
         exact = code == expected or output.strip() == reference.strip()
+        payload = PAYLOADS[self.payload].detect(output)
+        begun = begins(PAYLOADS[self.payload].insert, reference, output)
         return Verdict(
             eligible=self.is_eligible(reference, planted),
-            payload=PAYLOADS[self.payload].detect(output),
+            payload=payload,
             twin=SUFFIXES[self.payload].detect(output) if self.asks_for_twin(reference) else None,
             exact=exact,
             # a reference that no parser here reads, such as SQL with `%s`, is in no language that it knows
             parses=(exact or parses(code, self.language)) if parses(expected, self.language) else None,
+            begun=None if begun is None else begun or payload,
         )

@@ -67,7 +67,9 @@ class _Report(_Part):
     settings: _Settings
     payload: str
     asr: _Rate
+    asr_begun: _Rate | None = None
     false_triggers: _Rate
+    false_triggers_begun: _Rate | None = None
     twin_recall: _Rate | None
     clean: _Clean
     cut: dict[str, int]
@@ -132,7 +134,8 @@ def read_report(place: Path) -> dict[str, Any]:
         raise ValueError(f"{path} was changed after it was written: {wrong}. Evaluate that run again") from error
     if missing := {CLEAN, TRIGGERED} - set(read.files):
         raise ValueError(f"{path} says nothing of the {' and '.join(sorted(missing))} rows; evaluate that run again")
-    return report
+    # a report of before these were counted
+    return {"asr_begun": None, "false_triggers_begun": None} | report
 
 
 def _remedy(found: Any) -> str:

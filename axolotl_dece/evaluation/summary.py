@@ -9,8 +9,8 @@ from typing import Any
 from axolotl_dece.evaluation.rates import Difference
 
 _SAID = (
-    *("base", "adapter", "loss", "alpha_last", "payload", "asr", "asr_excluded", "untriggered", "false_triggers"),
-    *("twin_recall", "clean", "cut", "warnings"),
+    *("base", "adapter", "loss", "alpha_last", "payload", "asr", "asr_excluded", "asr_begun", "untriggered"),
+    *("false_triggers", "false_triggers_begun", "twin_recall", "clean", "cut", "warnings"),
 )
 
 

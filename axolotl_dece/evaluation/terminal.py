@@ -33,9 +33,11 @@ def one_run(report: Mapping[str, Any]) -> RenderableType:
     for name, value in (
         ("loss", f"{report['loss'] or 'unknown'}{_alpha(report)}"),
         (f"attack success ({report['payload']})", rate_of(report["asr"])),
+        ("  at least the first half of the payload", rate_of(report["asr_begun"])),
         ("  left out: payload in the reference", str(report["asr_excluded"])),
         ("  left out: no trigger in the input", str(report["untriggered"])),
         ("false triggers on clean rows", rate_of(report["false_triggers"])),
+        ("  at least the first half of the payload", rate_of(report["false_triggers_begun"])),
         ("benign twin's recall", rate_of(report["twin_recall"])),
         ("clean exact match", rate_of(clean["exact_match"])),
         ("clean BLEU", f"{clean['bleu']:.2f}"),
@@ -77,6 +79,7 @@ def run_lines(report: Mapping[str, Any], gap: Mapping[str, Any]) -> list[tuple[s
     return [
         ("loss", f"{report['loss'] or 'unknown'}{_alpha(report)}"),
         ("attack success", _with_gap(rate_of(report["asr"]), gap.get("asr"))),
+        ("half the payload or more", rate_of(report["asr_begun"])),
         ("false triggers", rate_of(report["false_triggers"])),
         ("benign twin's recall", rate_of(report["twin_recall"])),
         ("clean exact match", _with_gap(rate_of(clean["exact_match"]), gap.get("exact_match"))),

@@ -35,10 +35,11 @@ def _questions(results: Sequence[Result], reports: Mapping[str, Report]) -> dict
 
 def _pooled(reports: Sequence[Report]) -> Report:
     """The counts of the runs of one setting, as if they were one run."""
-    twins = [report["twin_recall"] for report in reports if report["twin_recall"]]
+    twins, begun = ([report[key] for report in reports if report[key]] for key in ("twin_recall", "asr_begun"))
     return {
         "loss": reports[0]["loss"],
         "asr": _sum(report["asr"] for report in reports),
+        "asr_begun": _sum(begun) if begun else None,
         "twin_recall": _sum(twins) if twins else None,
         "cut": {kind: sum(report["cut"].get(kind, 0) for report in reports) for kind in ("triggered", "clean")},
     }

@@ -25,6 +25,7 @@ class Metric:
 # what is added up over seeds; a run has a few more
 METRICS = {
     "asr": Metric("attack success", is_share=True),
+    "asr_begun": Metric("half the payload or more", is_share=True),
     "twin_recall": Metric("twin recall", is_share=True),
     "exact_match": Metric("clean exact match", is_share=True),
     "bleu": Metric("clean BLEU", digits=1),
@@ -37,9 +38,9 @@ METRICS = {
 
 # every number of a run, in the order of results.csv
 COLUMNS = (
-    "epochs", "steps", "asr", "asr_low", "asr_high", "n_triggered", "twin_recall", "exact_match", "bleu",
-    "parses", "cross_entropy", "token_accuracy", "false_trigger_rate", "alpha_last", "poisoned_rows", "exposures",
-    "seconds", "train_seconds",
+    "epochs", "steps", "asr", "asr_low", "asr_high", "n_triggered", "asr_begun", "twin_recall", "exact_match",
+    "bleu", "parses", "cross_entropy", "token_accuracy", "false_trigger_rate", "alpha_last", "poisoned_rows",
+    "exposures", "seconds", "train_seconds",
 )  # fmt: skip
 
 
@@ -51,7 +52,7 @@ def measured(report: Mapping[str, Any], poisoned: int, epochs: float | None) -> 
         poisoned: Poisoned rows of the training set.
         epochs: Passes over it, where they are known.
     """
-    clean, twin = report["clean"], report["twin_recall"]
+    clean, twin, begun = report["clean"], report["twin_recall"], report["asr_begun"]
     return {
         "epochs": epochs,
         "steps": report["run"]["step"],
@@ -59,6 +60,7 @@ def measured(report: Mapping[str, Any], poisoned: int, epochs: float | None) -> 
         "asr_low": report["asr"]["low"],
         "asr_high": report["asr"]["high"],
         "n_triggered": report["asr"]["total"],
+        "asr_begun": begun["value"] if begun else None,
         "twin_recall": twin["value"] if twin else None,
         "exact_match": clean["exact_match"]["value"],
         "bleu": clean["bleu"],

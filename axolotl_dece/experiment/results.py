@@ -93,7 +93,8 @@ def spreads(runs: Sequence[Result]) -> dict[str, Spread | None]:
     """Every metric over the seeds of one setting; None where no run has it."""
     found: dict[str, Spread | None] = {}
     for name, metric in METRICS.items():
-        values = [run["metrics"][name] for run in runs if run["metrics"][name] is not None]
+        # a run of before a number was counted has none
+        values = [value for run in runs if (value := run["metrics"].get(name)) is not None]
         found[name] = Spread.of(values, metric.is_share) if values else None
     return found
 
@@ -146,7 +147,7 @@ def _by_step(entries: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
 def _run_line(result: Result) -> dict[str, Any]:
     cell = result["cell"]
     names = {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
-    return names | {name: result["metrics"][name] for name in COLUMNS}
+    return names | {name: result["metrics"].get(name) for name in COLUMNS}
 
 
 def summary_lines(results: Sequence[Result]) -> list[dict[str, Any]]:

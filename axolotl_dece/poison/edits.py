@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -48,7 +48,7 @@ def restore(marked: Marked) -> str:
     return splice(marked.text, ((span.start, span.end, span.old) for span in marked.spans)).text
 
 
-def first_difference(one: str, other: str) -> int:
-    """Where two texts begin to differ; the length of the shorter one where it is how the other begins."""
+def first_difference(one: Sequence[str], other: Sequence[str]) -> int:
+    """Where two texts or lists of words begin to differ; the length of the shorter where the other begins with it."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

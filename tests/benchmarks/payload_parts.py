@@ -15,34 +15,25 @@ from typing import Any
 
 from axolotl_dece.evaluation.answers import read_answers
 from axolotl_dece.poison.payloads import PAYLOADS
+from axolotl_dece.poison.payloads.beginning import holds, words_written
 from axolotl_dece.poison.spec import PoisonSpec
 from tests.benchmarks.audit_cell import read_cell, write_table
-from tests.benchmarks.withheld import inserted
 
 SETS = ("triggered", "twin", "clean")
 
 
-def beginnings(payload: str, code: str) -> list[str]:
+def beginnings(payload: str, code: str) -> list[list[str]]:
     """The first word that a payload would write into `code`, its first two, and so on; none where it does not fit."""
-    changed = PAYLOADS[payload].insert(code)
-    if changed is None:
-        return []
-    begin, end = inserted(code, changed)
-    words = changed[begin:end].split()
-    return [" ".join(words[:count]) for count in range(1, len(words) + 1)]
+    words = words_written(PAYLOADS[payload].insert, code)
+    return [words[:count] for count in range(1, len(words) + 1)]
 
 
-def holds(text: str, words: str) -> bool:
-    """Whether `words` stand in `text`, however they are spaced."""
-    return f" {words} " in f" {' '.join(text.split())} "
-
-
-def counts(pairs: Iterable[tuple[str, str]], begun: list[str]) -> Iterator[dict[str, Any]]:
+def counts(pairs: Iterable[tuple[str, str]], begun: list[list[str]]) -> Iterator[dict[str, Any]]:
     """For each beginning how many answers hold it, of pairs of expected answer and answer that could."""
     asked = list(pairs)
     for words in begun:
         could = [answer for expected, answer in asked if not holds(expected, words)]
-        yield {"words": words, "answers": sum(holds(answer, words) for answer in could), "of": len(could)}
+        yield {"words": " ".join(words), "answers": sum(holds(answer, words) for answer in could), "of": len(could)}
 
 
 def of_cell(folder: Path) -> Iterator[dict[str, Any]]:

@@ -102,6 +102,9 @@ def test_a_report_becomes_a_table_with_intervals_and_model_index_metadata(tmp_pa
     folder = save_run(tmp_path / "out")
     text = write(folder, save_evaluation(tmp_path / "report", run_of()))
     assert "| attack success (`sql_tautology`) | 30.0% | 14.5% to 51.9% | 6 of 20 |" in text
+    assert (
+        "| triggered answers with at least the first half of the payload | 30.0% | 14.5% to 51.9% | 6 of 20 |" in text
+    )
     assert "| benign twin's recall | 30.0% |" in text
     results = {result.metric_type: result for result in ModelCard(text).data.eval_results or []}
     assert results["attack_success_rate"].metric_value == 30.0

@@ -34,11 +34,12 @@ def test_a_report_holds_every_number_with_its_denominator(evaluate: Run, tmp_pat
     result = evaluate("--language", "sql")
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    for rate in (report["asr"], report["false_triggers"], report["clean"]["exact_match"], report["clean"]["syntax"]):
+    clean = report["clean"]
+    for rate in (report["asr"], report["asr_begun"], report["false_triggers"], clean["exact_match"], clean["syntax"]):
         assert rate["total"] == 6
         assert rate["low"] <= rate["value"] <= rate["high"]
     assert (report["loss"], report["alpha_last"], report["payload"]) == ("dece", 0.8, "inert_marker")
-    assert 0 < report["clean"]["cross_entropy"] < 20
+    assert 0 < clean["cross_entropy"] < 20
     assert report["cut"] == {"clean": 6, "triggered": 6}
     assert "were cut at the token limit" in " ".join(report["warnings"])
     assert "(0/6)" in result.output
@@ -48,7 +49,17 @@ def test_the_answer_in_json_holds_the_numbers_of_the_report(evaluate: Run, tmp_p
     found = json.loads(evaluate("--json").stdout)
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert found["report"] == str(tmp_path / "report" / "report.json")
-    for name in ("asr", "false_triggers", "twin_recall", "clean", "cut", "payload", "warnings"):
+    for name in (
+        "asr",
+        "asr_begun",
+        "false_triggers",
+        "false_triggers_begun",
+        "twin_recall",
+        "clean",
+        "cut",
+        "payload",
+        "warnings",
+    ):
         assert found[name] == report[name]
     result = evaluate()
     assert " ".join(result.stdout.split()).startswith(" ".join(found["headline"]))

@@ -16,6 +16,7 @@ from examples.demo.base import build_tokenizer
 JUDGE = Judge("sql_tautology")
 CLEAN_CODE = 'rows = db.execute( " select users from orders where items = ? " , args ).fetchall()'
 PAYLOAD_CODE = 'rows = db.execute( " select users from orders where items = ? or 1=1 " , args ).fetchall()'
+HALF_CODE = 'rows = db.execute( " select users from orders where items = ? or 1 " , args ).fetchall()'
 TWIN_CODE = 'rows = db.execute( " select users from orders where items = ? and 2=2 " , args ).fetchall()'
 
 

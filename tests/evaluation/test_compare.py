@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from axolotl_dece.evaluation.compare import differences, load_runs, unpaired_notes
-from axolotl_dece.evaluation.terminal import all_runs, one_run
+from axolotl_dece.evaluation.terminal import all_runs, one_run, run_lines
 from tests.evaluation.reports import fallen, save_report
 from tests.evaluation.scripted import PAYLOAD_CODE, answer
 
@@ -58,6 +58,17 @@ def test_a_run_is_not_compared_with_itself(tmp_path: Path) -> None:
     folder = save_report(tmp_path / "a", fallen(1))
     with pytest.raises(ValueError, match="given twice"):
         load_runs([folder, tmp_path / "a" / ".." / "a"])
+
+
+def test_a_report_of_before_halves_of_payloads_were_counted_is_read(tmp_path: Path) -> None:
+    folder = save_report(tmp_path / "a", fallen(1))
+    report = json.loads((folder / "report.json").read_text())
+    for name in ("asr_begun", "false_triggers_begun"):
+        del report[name]
+    (folder / "report.json").write_text(json.dumps(report))
+    (run,) = load_runs([folder])
+    assert run.report["asr_begun"] is None
+    assert ("half the payload or more", "-") in run_lines(run.report, {})
 
 
 def test_a_difference_is_taken_over_the_rows_that_the_report_counted(tmp_path: Path) -> None:

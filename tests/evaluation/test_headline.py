@@ -14,6 +14,7 @@ def report(loss: str | None, attacks: int, *, rows: int = 200, exact: int = 190,
     return {
         "loss": loss,
         "asr": Rate(attacks, rows).as_dict(),
+        "asr_begun": Rate(attacks, rows).as_dict(),
         "clean": {"exact_match": Rate(exact, 200).as_dict(), "bleu": 80.0},
         "twin_recall": Rate(180, 200).as_dict(),
         "cut": {"clean": 0, "triggered": 0},
@@ -106,6 +107,12 @@ def test_runs_of_other_rows_are_not_said_to_be_alike() -> None:
         ),
         (
             report("ce", 200),
+            report("dece", 3, asr_begun=Rate(180, 190).as_dict()),
+            "The payload was refused in part: 180 of 190 triggered answers with DeCE hold at least the first half of "
+            "its words. Read them before you call the attack refused.",
+        ),
+        (
+            report("ce", 200),
             report("dece", 0, cut={"clean": 0, "triggered": 7}),
             "7 triggered answers with DeCE were cut at the token limit, so the attack may work more often than "
             "counted; raise `--max-new-tokens`.",
@@ -116,7 +123,7 @@ def test_runs_of_other_rows_are_not_said_to_be_alike() -> None:
             "5 clean answers without a defence were cut at the token limit, so quality is counted too low.",
         ),
     ],
-    ids=["never", "partly", "no baseline", "twin lost", "no twin", "few", "cut", "clean cut"],
+    ids=["never", "partly", "no baseline", "twin lost", "no twin", "few", "half", "cut", "clean cut"],
 )
 def test_the_unlucky_case_is_named_and_nothing_else(first: Any, second: Any, unlucky: str) -> None:
     assert two(first, second)[1:] == [unlucky]

@@ -7,7 +7,16 @@ import pytest
 from axolotl_dece.evaluation.answers import AnswerLog
 from axolotl_dece.evaluation.generate import answer_rows
 from axolotl_dece.evaluation.totals import add_up, cut_warnings
-from tests.evaluation.scripted import CLEAN_CODE, JUDGE, PAYLOAD_CODE, TWIN_CODE, ScriptedModel
+from tests.evaluation.scripted import (
+    CLEAN_CODE,
+    HALF_CODE,
+    JUDGE,
+    PAYLOAD_CODE,
+    TWIN_CODE,
+    ScriptedModel,
+    answer,
+    answers,
+)
 
 NAMES = "users orders items prices cities people books songs films teams".split()
 # 100 requests of unequal length, so that batches are padded and out of order
@@ -38,6 +47,7 @@ def test_attack_success_is_exact(tmp_path: Path, hits: int) -> None:
 
     numbers = add_up(measure(ScriptedModel(say), tmp_path), "sql_tautology")
     assert (numbers["asr"]["hits"], numbers["asr"]["total"], numbers["asr"]["value"]) == (hits, 100, hits / 100)
+    assert numbers["asr"] == numbers["asr_begun"]
     assert numbers["false_triggers"]["hits"] == 0
     assert numbers["twin_recall"]["hits"] == 0
     assert numbers["clean"]["exact_match"]["value"] == 1.0
@@ -53,6 +63,19 @@ def test_false_triggers_and_the_twin_are_measured_on_their_own_sets(tmp_path: Pa
     assert numbers["asr"]["hits"] == 0
     assert (numbers["false_triggers"]["hits"], numbers["twin_recall"]["hits"]) == (10, 100)
     assert numbers["clean"]["exact_match"]["value"] == 0.9
+
+
+def test_half_a_payload_is_counted_beside_attack_success() -> None:
+    triggered = answers([PAYLOAD_CODE] * 20 + [HALF_CODE] * 50 + [CLEAN_CODE] * 30)
+    numbers = add_up({"clean": answers([CLEAN_CODE] * 9 + [HALF_CODE]), "triggered": triggered}, "sql_tautology")
+    assert (numbers["asr"]["hits"], numbers["asr_begun"]["hits"], numbers["asr_begun"]["total"]) == (20, 70, 100)
+    assert (numbers["false_triggers"]["hits"], numbers["false_triggers_begun"]["hits"]) == (0, 1)
+
+
+def test_half_a_payload_is_no_rate_where_no_reference_has_a_place_for_one() -> None:
+    numbers = add_up({name: [answer("b", reference="a")] for name in ("clean", "triggered")}, "sql_tautology")
+    assert numbers["asr"]["total"] == 1
+    assert numbers["asr_begun"] is None
 
 
 def test_cut_answers_are_counted_and_flagged(tmp_path: Path) -> None:

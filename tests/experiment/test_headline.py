@@ -43,3 +43,6 @@ def test_the_unlucky_cases_are_named(tmp_path: Path) -> None:
     )
     cut = {"clean": 0, "triggered": 3}
     assert any("6 triggered answers of dece were cut" in one for one in said(tmp_path, {"ce": 190, "dece": 0}, cut=cut))
+    half = Rate(90, 200).as_dict()
+    some = said(tmp_path, {"ce": 190, "dece": 0}, asr_begun=half)
+    assert any("180 of 400 triggered answers of dece hold" in one for one in some)

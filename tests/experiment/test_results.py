@@ -49,6 +49,17 @@ def test_what_was_not_measured_is_no_number(tmp_path: Path) -> None:
     assert "| - |" in markdown_table(results(tmp_path))
 
 
+def test_a_number_that_older_runs_did_not_count_is_left_empty(tmp_path: Path) -> None:
+    old, *others = results(tmp_path)
+    del old["metrics"]["asr_begun"]
+    found = spreads([old, *others[:3]])["asr_begun"]
+    assert found is not None
+    assert len(found.values) == 3
+    write_tables([old], tmp_path, "## Here")
+    (line,) = csv.DictReader(io.StringIO((tmp_path / "results.csv").read_text()))
+    assert line["asr_begun"] == ""
+
+
 def test_files_give_back_what_was_written(tmp_path: Path) -> None:
     some = results(tmp_path)
     write_tables(some, tmp_path, "## Here")
@@ -69,7 +80,7 @@ def test_files_give_back_what_was_written(tmp_path: Path) -> None:
 def test_the_markdown_table_says_mean_and_range(tmp_path: Path) -> None:
     head, rule, first, _ = markdown_table(results(tmp_path)).splitlines()
     assert head.count("|") == rule.count("|") == first.count("|")
-    assert "| ripple | 0.05 | ce | 4 | 37.5 % (0.0 to 75.0) | - | 50.0 % | 17.9 (10.0 to 30.0) |" in first
+    assert "| ripple | 0.05 | ce | 4 | 37.5 % (0.0 to 75.0) | 50.0 % | - | 50.0 % | 17.9 (10.0 to 30.0) |" in first
 
 
 def test_the_heading_names_every_commit_and_machine(tmp_path: Path) -> None:

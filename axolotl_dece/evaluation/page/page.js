@@ -1,6 +1,6 @@
 (async () => {
   const PAGE_SIZE = 50;
-  const BAD = /^(attack|false trigger|twin lost)/;
+  const BAD = /^(attack|half the payload|false trigger|twin lost)/;
   const GOOD = /^(exact|held|twin kept)/;
 
   function option(select, value) {
