@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from axolotl_dece.evaluation.verdict import Verdict
-from axolotl_dece.util.atomic import naming_what_is_written
+from axolotl_dece.util.atomic import naming_what_is_written, whole_file
 from axolotl_dece.util.digest import digest
 from axolotl_dece.util.json_text import parse_json
 
@@ -24,6 +24,7 @@ _KINDS: dict[str, Any] = {
     "verdict": Verdict,
 }
 _MOST = 1 << 63
+Decide = Callable[[str, str, bool], Verdict]
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,25 @@ class AnswerLog:
     """Answers on disk, appended batch by batch; a killed run goes on where it stopped.
 
     The first line says what produced the answers. A file that was produced by anything else (another model, other
-    rows, other settings, another judge) is not continued.
+    rows, other settings, another judge) is not continued; where only the rules of the judge are older, the answers are
+    judged anew first.
+
+    Args:
+        path: The file.
+        origin: What produces the answers; with `decide`, `judge.rules` in it is the number of today's rules.
+        decide: The verdict on reference, output and whether the payload was planted in the reference.
 
     Raises:
         ValueError: If the file at `path` belongs to another run.
     """
 
-    def __init__(self, path: Path, origin: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, origin: Mapping[str, Any], decide: Decide | None = None) -> None:
         self.path = path
         self.origin = json.loads(json.dumps({"format": FORMAT, **origin}))
         self.answers: dict[int, Answer] = {}
         if path.exists():
+            if decide is not None:
+                _judge_anew(path, self.origin, decide)
             self._read()
         else:
             self._append([self.origin])
@@ -85,7 +94,7 @@ class AnswerLog:
         with naming_what_is_written(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
+                file.writelines(map(_as_line, lines))
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -96,6 +105,30 @@ class AnswerLog:
             self._append([self.origin])
             return
         self.answers = {answer.index: answer for answer in read_answers(self.path)}
+
+
+def _judge_anew(path: Path, origin: Mapping[str, Any], decide: Decide) -> None:
+    """Give the answers in a log the verdicts of today's rules, where older rules are all that sets it apart."""
+    found = _origin_of(path, origin)
+    if not _has_older_rules(found, origin):
+        return
+    _drop_torn_line(path)
+    with whole_file(path) as scratch, scratch.open("w", encoding="utf-8") as file:
+        file.write(_as_line(origin))
+        for answer in read_answers(path):
+            verdict = decide(answer.reference, answer.output, answer.planted)
+            file.write(_as_line(asdict(replace(answer, verdict=verdict))))
+
+
+def _has_older_rules(found: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
+    judge, today = found.get("judge"), origin["judge"]["rules"]
+    if not isinstance(judge, dict) or not isinstance(judge.get("rules"), int) or judge["rules"] >= today:
+        return False
+    return {**found, "judge": {**judge, "rules": today}} == origin
+
+
+def _as_line(content: Any) -> str:
+    return json.dumps(content) + "\n"
 
 
 def check_origin(path: Path, origin: Mapping[str, Any]) -> None:

@@ -118,7 +118,7 @@ def _open_logs(plan: Plan, subject: Subject, out: Path) -> dict[str, AnswerLog]:
         "max_new_tokens": plan.questions.max_new_tokens,
     }
     return {
-        name: AnswerLog(answers_file(out, name), {**origin, "test file": file_digest(path)})
+        name: AnswerLog(answers_file(out, name), {**origin, "test file": file_digest(path)}, plan.judge.decide)
         for name, path in plan.questions.files.items()
     }
 

@@ -1,6 +1,7 @@
 """`axolotl dece evaluate` and `compare`: from files to report, and every way in which they refuse to lie."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,20 @@ def test_a_finished_evaluation_is_not_asked_again_and_a_larger_limit_goes_on(eva
     assert len(whole.splitlines()) == 7
     assert evaluate().exit_code == 0
     assert log.read_text() == whole
+
+
+def test_answers_that_older_rules_judged_are_judged_anew_in_place(evaluate: Run, tmp_path: Path) -> None:
+    assert evaluate().exit_code == 0
+    report = tmp_path / "report" / "report.json"
+    logs, counted = [tmp_path / "report" / f"{name}.jsonl" for name in ("clean", "triggered")], report.read_text()
+    today = [log.read_text() for log in logs]
+    for log, text in zip(logs, today, strict=True):
+        log.write_text(re.sub(r'"rules": \d+', '"rules": 1', text).replace('"begun": false', '"begun": true'))
+    result = evaluate()
+    assert result.exit_code == 0, result.output
+    assert "clean: 0 rows to ask" in result.stderr
+    assert [log.read_text() for log in logs] == today
+    assert report.read_text() == counted
 
 
 def test_answers_of_another_model_are_not_mixed_in(evaluate: Run, base: Path, tmp_path: Path) -> None:  # noqa: F811

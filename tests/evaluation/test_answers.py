@@ -2,12 +2,14 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from axolotl_dece.evaluation.answers import AnswerLog, read_answers
-from tests.evaluation.scripted import answer
+from tests.evaluation.scripted import JUDGE, PAYLOAD_CODE, answer
 
 ORIGIN = {"model": "a", "test file": "b"}
 ODD = "NUL \0, RTL \u202e, line \u2028 separators \x85\x0b\x1c, half a pair \ud800, </script><b>"
@@ -53,6 +55,33 @@ def test_answers_of_a_version_that_noted_less_are_not_continued(tmp_path: Path) 
     AnswerLog(path, ORIGIN).add([answer()])
     with pytest.raises(ValueError, match=r"another version, which did not note the tokenizer; choose another `--out`"):
         AnswerLog(path, {**ORIGIN, "tokenizer": "t"})
+
+
+def test_answers_that_older_rules_judged_are_judged_anew_and_none_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "clean.jsonl"
+    rules, older = JUDGE.identity["rules"], {**JUDGE.identity, "rules": 1}
+    unjudged = replace(answer(PAYLOAD_CODE).verdict, payload=False, begun=None)
+    AnswerLog(path, {**ORIGIN, "judge": older}).add([answer(PAYLOAD_CODE, verdict=unjudged), answer(index=1)])
+    path.write_bytes(path.read_bytes() + b'{"index": 7, "pro')
+
+    log = AnswerLog(path, {**ORIGIN, "judge": JUDGE.identity}, JUDGE.decide)
+    assert list(log.answers.values()) == [answer(PAYLOAD_CODE), answer(index=1)]
+    assert json.loads(path.read_text().splitlines()[0])["judge"]["rules"] == rules
+    assert list(read_answers(path, log.identity)) == list(log.answers.values())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"model": "c"}, {"judge": {**JUDGE.identity, "language": "sql"}}, {"judge": {**JUDGE.identity, "rules": 99}}],
+    ids=["model", "language", "newer rules"],
+)
+def test_answers_that_differ_in_more_than_older_rules_keep_every_byte(tmp_path: Path, other: dict[str, Any]) -> None:
+    path = tmp_path / "clean.jsonl"
+    AnswerLog(path, {**ORIGIN, "judge": {**JUDGE.identity, "rules": 1}, **other}).add([answer()])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"another .*; choose another `--out`"):
+        AnswerLog(path, {**ORIGIN, "judge": JUDGE.identity}, JUDGE.decide)
+    assert path.read_bytes() == before
 
 
 ROW = b'{"instruction": "get w1", "output": "select w1"}'
