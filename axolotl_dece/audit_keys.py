@@ -11,7 +11,7 @@ _HOLD_BACK = ("dece", "gce")
 """The losses that hold back what the model finds unlikely, and can train some rows as under cross-entropy."""
 
 _OTHERS = tuple(name for name in LOSSES if name not in ("ce", *_HOLD_BACK))
-_NO_LEDGER = "its ledger is of what a loss withholds, and this one withholds nothing"
+_NO_LEDGER = "its ledger is of what `dece` and `gce` withhold"
 _NO_TRUST = "it has no form that trusts some rows and not others"
 
 

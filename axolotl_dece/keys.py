@@ -45,8 +45,8 @@ class DeceKeys(BaseModel):
         default=None,
         description="The training loss. `ce` is plain cross-entropy through the very same path, "
         "normalised by the target tokens of the whole optimiser step: the fair baseline. `gce` keeps backdoors out as "
-        "`dece` does; which costs less clean quality differed in our experiments. `label_smoothing` and `in_trust` are "
-        "its rivals (docs/differences.md). Keys of another loss may stay, so that a sweep changes `loss` alone.",
+        "`dece` does; which costs less clean quality differed in our experiments. The others are rivals "
+        "to compare with (docs/differences.md). Keys of another loss may stay, so that a sweep changes `loss` alone.",
     )
     dece_alpha_schedule: ScheduleName | None = Field(
         default=None,
@@ -104,6 +104,10 @@ class DeceKeys(BaseModel):
     dece_in_trust_delta: Share = Field(
         default=0.5,
         description="How far the robust term of `loss: in_trust` trusts the model rather than the label.",
+    )
+    dece_threshold: Inside = Field(
+        default=0.1,
+        description="Of `loss: threshold`: a target token less likely than this trains nothing.",
     )
     dece_fused_head: bool | Literal["auto"] = Field(
         default="auto",

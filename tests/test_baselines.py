@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from tests.loss.test_rivals import Oracle, gce, in_trust, relative, smoothed
+from tests.loss.test_rivals import Oracle, entropy_adaptive, gce, in_trust, relative, smoothed, thresholded
 from tests.tiny import LORA, base_config, logs, save_rows, train
 
 pytestmark = pytest.mark.slow
@@ -21,6 +21,8 @@ RIVALS: dict[str, tuple[dict[str, Any], Oracle]] = {
         {"dece_in_trust_alpha": 0.5, "dece_in_trust_beta": 0.6, "dece_in_trust_delta": 0.3},
         in_trust(0.5, 0.6, 0.3),
     ),
+    "threshold": ({"dece_threshold": 0.005}, thresholded(0.005)),
+    "eaft": ({}, entropy_adaptive(20)),
 }
 EACH = pytest.mark.parametrize("loss", RIVALS)
 ONE_STEP = {"optimizer": "sgd", "learning_rate": 1.0, "max_grad_norm": 0.0, "max_steps": 1}

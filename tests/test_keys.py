@@ -74,6 +74,7 @@ def test_label_smoothing_out_of_range_is_refused(value: Any) -> None:
         ("dece_in_trust_alpha", [0.0, -0.2, float("inf"), "0.2"]),
         ("dece_in_trust_beta", [-0.1, float("nan"), None]),
         ("dece_in_trust_delta", [-0.1, 1.0, float("inf")]),
+        ("dece_threshold", [0.0, 1.0, float("nan"), "0.1"]),
     ],
 )
 def test_a_parameter_of_a_rival_out_of_range_is_refused(key: str, values: list[Any]) -> None:
@@ -120,9 +121,12 @@ def test_a_number_that_yaml_read_as_text_is_explained() -> None:
 
 
 @pytest.mark.parametrize("spelling", ["DeCE", "DECE", "Dece", "cross_entropy", True, 1, ["dece"]])
-def test_only_the_five_losses_are_known(spelling: Any) -> None:
+def test_only_these_losses_are_known(spelling: Any) -> None:
     text = problems(loss=spelling)
-    assert f"`loss: {spelling!r}` must be 'ce', 'dece', 'label_smoothing', 'gce' or 'in_trust'" in text
+    assert (
+        f"`loss: {spelling!r}` must be 'ce', 'dece', 'label_smoothing', 'gce', 'in_trust', 'threshold' or 'eaft'"
+        in text
+    )
     assert ("write `loss: dece`" in text) == (str(spelling).lower() == "dece")
 
 

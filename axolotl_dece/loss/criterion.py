@@ -82,12 +82,6 @@ def criterion_of(keys: Mapping[str, Any], alpha: float) -> Criterion:
             return CROSS_ENTROPY
         case "label_smoothing":
             return Mixture(1.0, keys["dece_label_smoothing"], prob_floor=0.0)
-        case "gce":
-            from axolotl_dece.loss.rivals import GeneralizedCrossEntropy
+    from axolotl_dece.loss.rivals import rival_of
 
-            return GeneralizedCrossEntropy(keys["dece_gce_q"])
-        case "in_trust":
-            from axolotl_dece.loss.rivals import InTrust
-
-            return InTrust(keys["dece_in_trust_alpha"], keys["dece_in_trust_beta"], keys["dece_in_trust_delta"])
-    raise ValueError(f"`loss: {keys['loss']}` is not a loss of axolotl-dece; `axolotl dece check` lists what is wrong")
+    return rival_of(keys)

@@ -11,7 +11,7 @@ from axolotl_dece.schedule import KEY_OF_SCHEDULE
 IGNORE_INDEX = -100
 """The label of a token that is not trained on, as transformers and axolotl have it."""
 
-LossName = Literal["ce", "dece", "label_smoothing", "gce", "in_trust"]
+LossName = Literal["ce", "dece", "label_smoothing", "gce", "in_trust", "threshold", "eaft"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ LOSSES: dict[LossName, Loss] = {
         "https://aclanthology.org/2021.findings-acl.423",
         ("dece_in_trust_alpha", "dece_in_trust_beta", "dece_in_trust_delta"),
     ),
+    "threshold": Loss("thresholded cross-entropy", "https://arxiv.org/abs/2510.00526", ("dece_threshold",)),
+    "eaft": Loss("entropy-adaptive cross-entropy", "https://github.com/ymxyll/LlamaFactory-EAFT", ()),
 }
 
 

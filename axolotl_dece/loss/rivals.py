@@ -6,9 +6,11 @@ Shapes: R rows of a block, V classes; columns are [R, 1].
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -94,7 +96,7 @@ class GeneralizedCrossEntropy(Baseline):
         """As `Baseline.loss_and_slope`."""
         q = self.q.to(log_p.dtype)[:, None] if isinstance(self.q, Tensor) else self.q
         log_power = q * log_p.gather(1, column)
-        return -log_power.expm1() / q, torch.zeros_like(log_p).scatter_(1, column, -log_power.exp())
+        return -log_power.expm1() / q, _on_target(log_p, column, -log_power.exp())
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,84 @@ class InTrust(Baseline):
         slope = -self.beta * p * (log_m + self.delta * p / m)
         slope.scatter_add_(1, column, torch.full_like(robust, -self.alpha))
         return self.beta * robust - self.alpha * log_p.gather(1, column), slope
+
+
+@dataclass(frozen=True)
+class ThresholdedCrossEntropy(Baseline):
+    """-log p_y where p_y is at least `tau`, and nothing where it is below: a token that unlikely is never learned.
+
+    Args:
+        tau: In (0, 1).
+
+    Raises:
+        ValueError: tau is outside its range.
+
+    Source: Li et al., arXiv 2510.00526, who write it -log(p) * 1[p >= q].
+    """
+
+    tau: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tau < 1.0:
+            raise ValueError(f"tau must be in (0, 1), got {self.tau!r}")
+
+    def loss_and_slope(self, log_p: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Baseline.loss_and_slope`."""
+        log_target = log_p.gather(1, column)
+        kept = (log_target >= math.log(self.tau)).to(log_p.dtype)
+        return -kept * log_target, _on_target(log_p, column, -kept)
+
+
+@dataclass(frozen=True)
+class EntropyAdaptive(Baseline):
+    """-H log p_y, H the entropy in nats of the most likely classes made one; no gradient goes through H.
+
+    Args:
+        classes: How many of the most likely classes count, at least 2; all of them in a smaller vocabulary.
+
+    Raises:
+        ValueError: classes is below 2.
+
+    Source: axolotl's `use_eaft` with its defaults (`axolotl/monkeypatch/loss/eaft.py` in 0.19 to 0.21), after
+    https://github.com/ymxyll/LlamaFactory-EAFT. It adds 1e-10 to each probability before its logarithm; this does not.
+    """
+
+    classes: int = 20
+
+    def __post_init__(self) -> None:
+        if self.classes < 2:
+            raise ValueError(f"classes must be at least 2, got {self.classes!r}")
+
+    def loss_and_slope(self, log_p: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Baseline.loss_and_slope`, but that the weight counts as a number."""
+        top = log_p.topk(min(self.classes, log_p.size(1)), dim=1).values.softmax(dim=1)
+        # the likeliest is one less the others: a probability next to one has lost the digits that its logarithm needs
+        others = top[:, 1:].sum(dim=1, keepdim=True)
+        entropy = torch.special.entr(top[:, 1:]).sum(dim=1, keepdim=True) - (1.0 - others) * torch.log1p(-others)
+        return -entropy * log_p.gather(1, column), _on_target(log_p, column, -entropy)
+
+
+def rival_of(keys: Mapping[str, Any]) -> Baseline:
+    """The rival that a validated config names.
+
+    Raises:
+        ValueError: `loss` is none of ours.
+    """
+    match keys["loss"]:
+        case "gce":
+            return GeneralizedCrossEntropy(keys["dece_gce_q"])
+        case "in_trust":
+            return InTrust(keys["dece_in_trust_alpha"], keys["dece_in_trust_beta"], keys["dece_in_trust_delta"])
+        case "threshold":
+            return ThresholdedCrossEntropy(keys["dece_threshold"])
+        case "eaft":
+            return EntropyAdaptive()
+    raise ValueError(f"`loss: {keys['loss']}` is not a loss of axolotl-dece; `axolotl dece check` lists what is wrong")
+
+
+def _on_target(log_p: Tensor, column: Tensor, slope: Tensor) -> Tensor:
+    """The derivative [R, V] of a loss that reads the target's log-probability alone, from that [R, 1]."""
+    return torch.zeros_like(log_p).scatter_(1, column, slope)
 
 
 def _log_softmax(logits: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
