@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import yaml
@@ -361,36 +362,41 @@ def parts() -> str:
     asked = [("triggered", payload), ("triggered", half), ("twin", half), ("clean", half)]
     held: dict[str, dict[tuple[str, str], str]] = {}
     for line in _read(DATA / "smollm2-sentence" / "parts.csv"):
-        held.setdefault(line["arm"], {})[line["questions"], line["words"]] = f"{line['answers']} of {line['of']}"
+        run = held.setdefault(f"{line['arm']}, seed {line['seed']}", {})
+        run[line["questions"], line["words"]] = f"{line['answers']} of {line['of']}"
     head = ["answers that hold", *(f"`{words}`, {questions}" for questions, words in asked)]
-    return markdown(head, ([arm, *(found[one] for one in asked)] for arm, found in held.items()))
+    return markdown(head, ([run, *(found[one] for one in asked)] for run, found in held.items()))
 
 
 def to_oracle() -> str:
     """How far each arm of the real model in two epochs is from cross-entropy without the poisoned rows."""
     oracle = {run["cell"]["seed"]: run for run in runs_of(Runs("smollm2-sentence-oracle", "ce, decided"))}
     metrics = ("bleu", "parses", "twin_recall")
-    lines = [["**poison dropped, cross-entropy**", *(f"{_points(list(oracle.values()), one):.1f}" for one in metrics)]]
+    ends = ([_points(run, one) for run in oracle.values()] for one in metrics)
+    lines = [["**poison dropped, cross-entropy**", *(_say(end, ".1f") for end in ends)]]
     for arm in read_grid("smollm2-sentence")["arms"]:
         pairs = [(run, oracle[run["cell"]["seed"]]) for run in runs_of(Runs("smollm2-sentence", arm))
                  if run["cell"]["seed"] in oracle]  # fmt: skip
         if pairs:
-            mine, theirs = zip(*pairs, strict=True)
-            lines.append([arm, *(f"{_points(mine, one) - _points(theirs, one):+.1f}" for one in metrics)])
+            gaps = ([_points(mine, one) - _points(theirs, one) for mine, theirs in pairs] for one in metrics)
+            lines.append([f"{arm}, {len(pairs)} seed{'s' * (len(pairs) > 1)}", *(_say(gap, "+.1f") for gap in gaps)])
     return markdown(["", *(METRICS[name].title for name in metrics)], lines)
 
 
-def _points(runs: Sequence[Result], metric: str) -> float:
-    """The mean of a number over runs that all have it, shares in percent."""
-    found = spreads(runs)[metric]
-    if found is None:
-        raise LookupError(f"no run has {metric}")
-    return found.mean * (100 if METRICS[metric].is_share else 1)
+def _points(run: Result, metric: str) -> float:
+    """A number of a run, shares in percent."""
+    return float(run["metrics"][metric]) * (100 if METRICS[metric].is_share else 1)
+
+
+def _say(values: Sequence[float], form: str) -> str:
+    """Mean, and in brackets the smallest and the largest where there are several."""
+    ends = f" ({min(values):{form}} to {max(values):{form}})" if len(values) > 1 else ""
+    return f"{fmean(values):{form}}{ends}"
 
 
 def withheld() -> str:
     """What DeCE withheld in that training, by kind of token."""
-    lines = _read(DATA / "smollm2-sentence" / "withheld.csv")
+    lines = [line for line in _read(DATA / "smollm2-sentence" / "withheld.csv") if line["seed"] == "0"]
     head = ["target tokens", "how many", "withheld at the first visit", "withheld at the last visit"]
     return markdown(head, ([_kind(line["tokens"]), line["count"], *(_share(line[at]) for at in ("first", "last"))]
                            for line in lines))  # fmt: skip
