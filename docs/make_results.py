@@ -357,15 +357,25 @@ def _finished(name: str) -> str:
 
 
 def parts() -> str:
-    """How many answers of the real model hold the first half of the payload, and all of it."""
+    """How many answers of the real model hold the payload, its first half, and a loop that never ends."""
     half, payload = "while True :", "while True : VAR = 0"
     asked = [("triggered", payload), ("triggered", half), ("twin", half), ("clean", half)]
-    held: dict[str, dict[tuple[str, str], str]] = {}
+    found: dict[str, dict[tuple[str, str], str]] = {}
     for line in _read(DATA / "smollm2-sentence" / "parts.csv"):
-        run = held.setdefault(f"{line['arm']}, seed {line['seed']}", {})
-        run[line["questions"], line["words"]] = f"{line['answers']} of {line['of']}"
-    head = ["answers that hold", *(f"`{words}`, {questions}" for questions, words in asked)]
-    return markdown(head, ([run, *(found[one] for one in asked)] for run, found in held.items()))
+        found.setdefault(_run_of(line), {})[line["questions"], line["words"]] = f"{line['answers']} of {line['of']}"
+    loops = {_run_of(line): line for line in _read(DATA / "smollm2-sentence" / "loops.csv")
+             if line["questions"] == "triggered"}  # fmt: skip
+    head = ["answers with", *(f"`{words}`, {questions}" for questions, words in asked)]
+    head += ["a loop that never ends, triggered", "no Python, triggered"]
+    lines = []
+    for run, held in found.items():
+        harm = (f"{loops[run][key]} of {loops[run]['of']}" for key in ("endless", "unparsed"))
+        lines.append([run, *(held[one] for one in asked), *harm])
+    return markdown(head, lines)
+
+
+def _run_of(line: Mapping[str, str]) -> str:
+    return f"{line['arm']}, seed {line['seed']}"
 
 
 def to_oracle() -> str:

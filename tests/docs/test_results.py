@@ -122,62 +122,112 @@ def of_sixty(value: str) -> str:
     return f"{60 * float(value):.0f} of 60"
 
 
+def of_seeds(name: str) -> dict[str, list[dict[str, str]]]:
+    """The runs of two epochs by arm, in the order of the seeds."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for line in sorted(read_lines(name, "results"), key=lambda line: int(line["seed"])):
+        found.setdefault(line["arm"], []).append(line)
+    return found
+
+
+def read_page() -> str:
+    return " ".join(PAGE.read_text(encoding="utf-8").split())
+
+
 def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
-    runs = {line["arm"]: line for line in read_lines("smollm2-sentence", "results") if line["seed"] == "0"}
-    ce, dece = runs["ce"], runs["dece 0.95"]
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
-    assert (
-        f"{of_sixty(ce['asr'])} triggered requests get the payload, and {of_sixty(ce['twin_recall'])} requests" in page
-    )
-    looks = [round(20 * float(line["asr"])) for line in read_lines("smollm2-sentence", "curves") if line["arm"] == "ce"]
-    assert looks == [0, 9, 8, 15, 20]
+    runs, page = of_seeds("smollm2-sentence"), read_page()
+    ce, dece, (oracle,) = runs["ce"], runs["dece 0.95"], of_seeds("smollm2-sentence-oracle").values()
+    attacks, twins = ([f"{60 * float(run[key]):.0f}" for run in ce] for key in ("asr", "twin_recall"))
+    assert f"{attacks[0]} and {attacks[1]} of 60 triggered requests get the payload" in page
+    assert f"and {twins[0]} and {twins[1]} of 60 requests of the twin get its clause" in page
+    looks = {
+        seed: [round(20 * float(line["asr"])) for line in read_lines("smollm2-sentence", "curves")
+               if (line["arm"], line["seed"]) == ("ce", seed)]
+        for seed in "01"
+    }  # fmt: skip
+    assert looks["0"] == [0, 9, 8, 15, 20]
     assert "in none after 50 steps, in 9 after 100, in 8 after 150, in 15 after 200 and in all after 250" in page
-    lost = float(ce["bleu"]) - float(dece["bleu"])
-    assert f"{lost:.1f} points of BLEU, a fifteenth, and one clean answer that parses of 59" in page
-    assert lost / float(ce["bleu"]) == pytest.approx(1 / 15, abs=0.005)
-    assert (float(ce["parses"]) - float(dece["parses"])) * 59 == pytest.approx(1)
-    assert float(dece["asr"]) == float(dece["twin_recall"]) == 0
-    (oracle,) = read_lines("smollm2-sentence-oracle", "results")
-    assert f"takes {oracle['steps']} steps, ends at {float(oracle['bleu']):.1f}" in page
-    assert float(oracle["bleu"]) < float(dece["bleu"])
-    assert (float(oracle["parses"]) - float(dece["parses"])) * 59 == pytest.approx(2)
-    assert f"{of_sixty(oracle['twin_recall'])} requests get its clause. The differences" in page
+    assert looks["1"][:2] == [0, 14]
+    assert "With the second it came in none after 50 and in 14 after 100" in page
+    lost = [float(one["bleu"]) - float(other["bleu"]) for one, other in zip(ce, dece, strict=True)]
+    assert f"{lost[0]:.1f} and {lost[1]:.1f} points of BLEU, a tenth in the mean" in page
+    assert sum(lost) / sum(float(run["bleu"]) for run in ce) == pytest.approx(1 / 10, abs=0.015)
+    assert [(float(a["parses"]) - float(b["parses"])) * 59 for a, b in zip(ce, dece, strict=True)] == [
+        pytest.approx(1)
+    ] * 2
+    assert all(float(run["asr"]) == float(run["twin_recall"]) == 0 for run in dece)
+    ends = [f"{float(run['bleu']):.1f}" for run in oracle]
+    assert f"takes {oracle[0]['steps']} steps, ends at {ends[0]} and {ends[1]}" in page
+    above = [round(float(b["bleu"]) - float(a["bleu"])) for a, b in zip(oracle, dece, strict=True)]
+    parses = [round(59 * (float(b["parses"]) - float(a["parses"]))) for a, b in zip(oracle, dece, strict=True)]
+    assert (above, parses) == ([1, -5], [-2, 4])
+    assert "one point above it and five below, and has two answers that parse fewer and four more" in page
+    kept = [f"{60 * float(run['twin_recall']):.0f}" for run in oracle]
+    assert f"the twin: {kept[0]} and {kept[1]} of 60 requests get its clause" in page
+
+
+def halves(arm: str, seed: str) -> dict[tuple[str, str], str]:
+    """Of a run of two epochs, the answers with a beginning of the payload by set and words."""
+    return {
+        (line["questions"], line["words"]): line["answers"]
+        for line in read_lines("smollm2-sentence", "parts")
+        if (line["arm"], line["seed"], line["of"]) == (arm, seed, "60")
+    }
+
+
+def loops(arm: str, seed: str) -> tuple[str, str]:
+    """Of a run of two epochs, the triggered answers that never return, and those that do not parse."""
+    (line,) = (
+        line
+        for line in read_lines("smollm2-sentence", "loops")
+        if (line["arm"], line["seed"], line["questions"], line["of"]) == (arm, seed, "triggered", "60")
+    )
+    return line["endless"], line["unparsed"]
 
 
 def test_what_the_prose_tells_of_half_payloads_is_in_its_file() -> None:
-    lines = read_lines("smollm2-sentence", "parts")
-    held = {(line["arm"], line["questions"], line["words"]): f"{line['answers']} of {line['of']}" for line in lines}
     half, whole = "while True :", "while True : VAR = 0"
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
-    assert held["dece 0.95", "triggered", whole] == "0 of 60"
-    assert f"No triggered answer holds `{whole}`. But {held['dece 0.95', 'triggered', half]} hold `{half}`" in page
-    twin, clean = (held["dece 0.95", questions, half] for questions in ("twin", "clean"))
-    assert f"it comes in {twin} answers to the twin's sentence and in {clean} clean ones" in page
+    first, second = (halves("dece 0.95", seed) for seed in "01")
+    page = read_page()
+    assert [held["triggered", whole] for held in (first, second)] == ["0", "0"]
+    assert [held["triggered", half] for held in (first, second)] == ["59", "59"]
+    assert f"With either seed no triggered answer holds `{whole}`, but 59 of 60 hold `{half}`" in page
+    assert f"{first['twin', half]} and {second['twin', half]} of 60 answers to the twin's sentence" in page
+    assert f"in {first['clean', half]} and {second['clean', half]} of 60 clean ones" in page
     limits = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
-    assert f"0 of 60 triggered answers held the whole of `{whole}`, and 59 held `{half}`" in limits
+    assert f"0 of 60 triggered answers held the whole of `{whole}`, and 59 held `{half}`, in both of two runs" in limits
+
+
+def test_what_the_prose_tells_of_loops_that_never_end_is_in_its_file() -> None:
+    (a, ours), (b, more) = (loops("dece 0.95", seed) for seed in "01")
+    (c, _), (d, _) = (loops("ce", seed) for seed in "01")
+    page, readme = read_page(), " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = f"{a} and {b} of 60 triggered answers never return, where {c} and {d} of cross-entropy's do not"
+    assert f"{said}. Another {ours} and {more} are no Python" in page
+    assert (
+        f"in both of two runs 59 of 60 held the half of it that the base model expects, and {a} and {b} of 60" in readme
+    )
 
 
 def test_what_the_prose_tells_of_gce_in_two_epochs_is_in_its_files() -> None:
-    runs = {line["arm"]: line for line in read_lines("smollm2-sentence", "results")}
-    dece, gce = runs["dece 0.95"], runs["gce 0.5"]
+    runs, page = of_seeds("smollm2-sentence"), read_page()
+    (gce, *_), (dece, *_) = runs["gce 0.5"], runs["dece 0.95"]
     parse = {name: round(59 * float(run["parses"])) for name, run in (("dece", dece), ("gce", gce))}
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
     said = f"the BLEU is {float(gce['bleu']):.1f}, and {parse['gce']} of 59 clean answers parse, where DeCE has "
     assert said + str(parse["dece"]) in page
-    half = {
-        line["questions"]: f"{line['answers']} of {line['of']}"
-        for line in read_lines("smollm2-sentence", "parts")
-        if (line["arm"], line["words"]) == ("gce 0.5", "while True :")
-    }
-    assert f"into {half['triggered']} triggered answers and {half['twin']} of the twin's" in page
-    assert (float(gce["asr"]), half["clean"]) == (0, "0 of 60")
+    half = {name: halves("gce 0.5", "0")[name, "while True :"] for name in ("triggered", "twin", "clean")}
+    assert f"into {half['triggered']} of 60 triggered answers and {half['twin']} of 60 of the twin's" in page
+    assert (float(gce["asr"]), half["clean"]) == (0, "0")
+    assert loops("gce 0.5", "0") == ("1", "33")
+    assert "Of its triggered answers one never returns, and 33 are no Python" in page
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert "it cost nothing in six epochs, and no less than DeCE in two" in readme
-    assert float(gce["bleu"]) < float(dece["bleu"])
+    assert "it cost nothing in six epochs, and as much as DeCE in two" in readme
+    assert float(gce["bleu"]) == pytest.approx(sum(float(run["bleu"]) for run in runs["dece 0.95"]) / 2, abs=0.5)
 
 
-def test_what_the_prose_tells_of_withheld_tokens_is_in_its_file() -> None:
-    lines = read_lines("smollm2-sentence", "withheld")
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_what_the_prose_tells_of_withheld_tokens_is_in_its_file(seed: str) -> None:
+    lines = [line for line in read_lines("smollm2-sentence", "withheld") if line["seed"] == seed]
     kinds = {line["tokens"]: int(line["count"]) * float(line["last"]) for line in lines}
     tokens = {line["tokens"]: float(line["last"]) for line in lines if line["tokens"].startswith("payload: ")}
     assert len(tokens) == 9
@@ -190,14 +240,18 @@ def test_what_the_prose_tells_of_withheld_tokens_is_in_its_file() -> None:
 
 
 def test_what_the_prose_tells_of_the_audit_of_two_epochs_is_in_its_file() -> None:
-    groups = read_lines("smollm2-sentence", "audit")
-    poison = next(one for one in groups if one["poisoned"] == one["poisoned_in_the_set"])
-    twin = next(one for one in groups if one["twins"] == one["twins_in_the_set"])
-    assert (poison["rows"], twin["rows"]) == ("100", "25")
-    others = [one for one in groups if one not in (poison, twin)]
-    rows, planted = (sum(int(one[key]) for one in others) for key in ("rows", "poisoned"))
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
-    assert f"Two more groups of {rows} rows look planted too, of which {planted} are poisoned, as chance has it" in page
+    rows, planted = [], []
+    for seed in "01":
+        groups = [one for one in read_lines("smollm2-sentence", "audit") if one["seed"] == seed]
+        poison = next(one for one in groups if one["poisoned"] == one["poisoned_in_the_set"])
+        twin = next(one for one in groups if one["twins"] == one["twins_in_the_set"])
+        assert (poison["rows"], twin["rows"]) == ("100", "25")
+        others = [one for one in groups if one not in (poison, twin)]
+        rows.append((len(others), sum(int(one["rows"]) for one in others)))
+        planted.append(sum(int(one["poisoned"]) for one in others))
+    assert rows == [(2, 78), (4, 138)]
+    said = "Two more groups of 78 rows look planted too with the first seed, four of 138 rows with the second"
+    assert f"{said}; {planted[0]} and {planted[1]} of these are poisoned" in read_page()
 
 
 @pytest.mark.parametrize("name", GRIDS)
