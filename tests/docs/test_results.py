@@ -209,6 +209,17 @@ def test_what_the_prose_tells_of_loops_that_never_end_is_in_its_file() -> None:
     )
 
 
+def test_what_the_prose_tells_of_a_stronger_dece_is_in_its_files() -> None:
+    (run,), half = of_seeds("smollm2-sentence")["dece 0.8"], halves("dece 0.8", "0")
+    held = {name: half[name, "while True :"] for name in ("triggered", "twin", "clean")}
+    said = f"in {held['triggered']} of 60 triggered answers, and in {held['twin']} of 60 of the twin's"
+    quality = (
+        f"The BLEU falls to {float(run['bleu']):.1f}, and {59 * float(run['parses']):.0f} of 59 clean answers parse"
+    )
+    assert f"{said}. {quality}" in read_page()
+    assert (float(run["asr"]), held["clean"]) == (0, "0")
+
+
 def test_what_the_prose_tells_of_gce_in_two_epochs_is_in_its_files() -> None:
     runs, page = of_seeds("smollm2-sentence"), read_page()
     (gce, *_), (dece, *_) = runs["gce 0.5"], runs["dece 0.95"]
