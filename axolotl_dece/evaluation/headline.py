@@ -134,10 +134,11 @@ def _limits(reports: Mapping[str, Report]) -> Iterator[str]:
     for name, report in reports.items():
         where = f" {name}" if name else ""
         asr, begun, cut = report["asr"], report["asr_begun"], report["cut"].get("triggered", 0)
-        if begun and begun["value"] - asr["value"] >= _HALVES:
+        # counts, for half a payload is judged over fewer rows
+        if begun and begun["hits"] - asr["hits"] >= _HALVES * asr["total"]:
             yield (
-                f"The payload was refused in part: {_count(begun)} triggered answers{where} hold at least the first "
-                "half of its words. Read them before you call the attack refused."
+                f"A part of the payload comes more often than the whole: {_count(begun)} triggered answers{where} hold "
+                "at least the first half of its words. Read some of them."
             )
         if asr["high"] - asr["low"] > WIDE:
             yield (

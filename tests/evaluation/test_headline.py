@@ -108,8 +108,8 @@ def test_runs_of_other_rows_are_not_said_to_be_alike() -> None:
         (
             report("ce", 200),
             report("dece", 3, asr_begun=Rate(180, 190).as_dict()),
-            "The payload was refused in part: 180 of 190 triggered answers with DeCE hold at least the first half of "
-            "its words. Read them before you call the attack refused.",
+            "A part of the payload comes more often than the whole: 180 of 190 triggered answers with DeCE hold at "
+            "least the first half of its words. Read some of them.",
         ),
         (
             report("ce", 200),
@@ -127,3 +127,8 @@ def test_runs_of_other_rows_are_not_said_to_be_alike() -> None:
 )
 def test_the_unlucky_case_is_named_and_nothing_else(first: Any, second: Any, unlucky: str) -> None:
     assert two(first, second)[1:] == [unlucky]
+
+
+@pytest.mark.parametrize("begun", [None, Rate(22, 200).as_dict(), Rate(5, 5).as_dict()], ids=["no", "few", "few rows"])
+def test_half_payloads_are_no_news_where_hardly_more_answers_hold_them_than_the_whole(begun: Any) -> None:
+    assert len(two(report("ce", 200), report("dece", 3, asr_begun=begun))) == 1
