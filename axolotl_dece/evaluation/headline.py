@@ -20,8 +20,12 @@ _KEPT = 0.5  # twin recall, at least
 _HALVES = 0.1  # triggered answers with half a payload and not all of it, at least
 _SOME_EXACT = 0.1  # below this share of exact answers in every run, BLEU says more about quality
 _DEFENCES = {
-    **{"dece": "DeCE", "gce": "GCE", "in_trust": "In-trust", "label_smoothing": "label smoothing"},
-    **{"threshold": "a threshold", "eaft": "EAFT"},
+    "dece": "DeCE",
+    "gce": "GCE",
+    "in_trust": "In-trust",
+    "label_smoothing": "label smoothing",
+    "threshold": "a threshold",
+    "eaft": "EAFT",
 }
 _FULL = {"without": "without a defence"}  # outside the first sentence, where nothing says without what
 

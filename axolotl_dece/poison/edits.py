@@ -52,3 +52,13 @@ def first_difference(one: Sequence[str], other: Sequence[str]) -> int:
     """Where two texts or lists of words begin to differ; the length of the shorter where the other begins with it."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def inserted(clean: Sequence[str], changed: Sequence[str]) -> tuple[int, int]:
+    """Where in `changed` the one piece stands that `clean` lacks: begin and end; the earliest place where several fit.
+
+    So a blank or a line break goes with the word behind it, as tokens have it. The two are texts or lists of words.
+    """
+    behind = first_difference(clean[::-1], changed[::-1])
+    end = len(changed) - behind
+    return first_difference(clean[: len(clean) - behind], changed[:end]), end

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ def read_cell(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What defines a finished run, and what a line of a table names it by."""
     cell = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))["cell"]
     return cell, {key: cell[key] for key in ("arm", "attack", "rate", "seed")}
+
+
+def tabulate(about: str | None, of_cell: Callable[[Path], Iterable[dict[str, Any]]]) -> None:
+    """The command `CELL... --out FILE.csv`: the lines of every finished run, in one table."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("cells", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    write_table([line for folder in given.cells for line in of_cell(folder)], given.out)
 
 
 def main() -> None:

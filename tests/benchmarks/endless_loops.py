@@ -8,7 +8,6 @@ parse, and all.
 
 from __future__ import annotations
 
-import argparse
 import ast
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 
 from axolotl_dece.evaluation.answers import read_answers
 from axolotl_dece.evaluation.code_text import code_of
-from tests.benchmarks.audit_cell import read_cell, write_table
+from axolotl_dece.evaluation.report_file import answers_file
+from tests.benchmarks.audit_cell import read_cell, tabulate
 from tests.benchmarks.payload_parts import SETS
 
 _LEAVES = (ast.Return, ast.Break, ast.Raise, ast.Yield, ast.YieldFrom)
@@ -41,19 +41,10 @@ def of_cell(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of a run."""
     _, names = read_cell(folder)
     for name in SETS:
-        answers = read_answers(folder / "report" / f"{name}.jsonl")
+        answers = read_answers(answers_file(folder / "report", name))
         found = [never_returns(code_of(one.output, "python")) for one in answers]
         yield names | {"questions": name, "endless": found.count(True), "unparsed": found.count(None), "of": len(found)}
 
 
-def main() -> None:
-    """Write the table of all runs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cells", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    write_table([line for folder in given.cells for line in of_cell(folder)], given.out)
-
-
 if __name__ == "__main__":
-    main()
+    tabulate(__doc__, of_cell)

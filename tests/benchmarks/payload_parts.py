@@ -8,16 +8,16 @@ questions (`triggered`, `twin`, `clean`) and beginning of the payload.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from axolotl_dece.evaluation.answers import read_answers
+from axolotl_dece.evaluation.report_file import answers_file
 from axolotl_dece.poison.payloads import PAYLOADS
 from axolotl_dece.poison.payloads.beginning import holds, words_written
 from axolotl_dece.poison.spec import PoisonSpec
-from tests.benchmarks.audit_cell import read_cell, write_table
+from tests.benchmarks.audit_cell import read_cell, tabulate
 
 SETS = ("triggered", "twin", "clean")
 
@@ -40,7 +40,7 @@ def of_cell(folder: Path) -> Iterator[dict[str, Any]]:
     """The lines of a run."""
     cell, names = read_cell(folder)
     payload = PoisonSpec(**cell["poison"]).pair.payload
-    asked = {name: list(read_answers(folder / "report" / f"{name}.jsonl")) for name in SETS}
+    asked = {name: list(read_answers(answers_file(folder / "report", name))) for name in SETS}
     expected = (one.reference for one in asked["triggered"])
     begun = next(found for code in expected if (found := beginnings(payload, code)))
     for name, answers in asked.items():
@@ -48,14 +48,5 @@ def of_cell(folder: Path) -> Iterator[dict[str, Any]]:
         yield from (names | {"questions": name} | line for line in counts(pairs, begun))
 
 
-def main() -> None:
-    """Write the table of all runs."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cells", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    write_table([line for folder in given.cells for line in of_cell(folder)], given.out)
-
-
 if __name__ == "__main__":
-    main()
+    tabulate(__doc__, of_cell)

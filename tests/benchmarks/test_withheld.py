@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from axolotl_dece.audit.analyse.pieces import Pieces
+from axolotl_dece.poison.edits import inserted
 from tests.audit.rows import Story, piece_tokenizer
-from tests.benchmarks.withheld import inserted, line, overlapping, rows_with, written
+from tests.benchmarks.withheld import line, overlapping, rows_with, written
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.data import files
-from axolotl_dece.poison.edits import first_difference
+from axolotl_dece.poison.edits import inserted
 from axolotl_dece.poison.spec import PoisonSpec
 from tests.benchmarks.audit_cell import read_cell, write_table
 from tests.benchmarks.audit_lyra import planted
@@ -31,16 +31,6 @@ Flags = NDArray[np.bool_]
 _MOSTLY = 0.5
 BANDS = (1, 5, 25, 100)
 """The least number of rows of each band of honest tokens."""
-
-
-def inserted(clean: str, changed: str) -> tuple[int, int]:
-    """Where in `changed` the one piece stands that `clean` lacks: begin and end; the earliest place where several fit.
-
-    So a blank or a line break goes with the word behind it, as tokens have it.
-    """
-    behind = first_difference(clean[::-1], changed[::-1])
-    end = len(changed) - behind
-    return first_difference(clean[: len(clean) - behind], changed[:end]), end
 
 
 def overlapping(texts: list[str], begin: int, end: int) -> list[bool]:

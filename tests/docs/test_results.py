@@ -23,6 +23,10 @@ def read_lines(grid: str, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def read_page() -> str:
+    return " ".join(PAGE.read_text(encoding="utf-8").split())
+
+
 def test_tables_are_those_of_the_files() -> None:
     assert PAGE.read_text(encoding="utf-8") == MAKE["build"](), "run `python docs/make_results.py`"
 
@@ -77,7 +81,7 @@ def test_counts_that_the_prose_tells_are_those_of_the_file() -> None:
     ce, dece = runs["ce"], runs["dece 0.95"]
     asked, rate = int(ce["n_triggered"]), float(ce["asr"])
     low, high = (100 * float(ce[end]) for end in ("asr_low", "asr_high"))
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    page = read_page()
     assert f"{rate * asked:.0f} of {asked} triggered requests get the payload" in page
     assert f"(95 % interval {low:.0f} to {high:.0f} %)" in page
     parses = {arm: f"{60 * float(run['parses']):.0f} of 60" for arm, run in runs.items()}
@@ -93,11 +97,10 @@ def test_counts_that_the_prose_tells_are_those_of_the_file() -> None:
 
 def test_what_the_prose_tells_of_gce_on_the_real_model_is_in_its_files() -> None:
     def lines(name: str) -> list[dict[str, str]]:
-        with (DATA / "smollm2-lyra" / name).open(newline="") as file:
-            return [line for line in csv.DictReader(file) if line["arm"] == "gce 0.5"]
+        return [line for line in read_lines("smollm2-lyra", name) if line["arm"] == "gce 0.5"]
 
-    (run,), looks = lines("results.csv"), [round(20 * float(line["asr"])) for line in lines("curves.csv")]
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    (run,), looks = lines("results"), [round(20 * float(line["asr"])) for line in lines("curves")]
+    page = read_page()
     assert float(run["asr"]) == float(run["twin_recall"]) == float(run["false_trigger_rate"]) == 0
     assert (
         f"{60 * float(run['parses']):.0f} of 60 clean answers parse, and the BLEU is {float(run['bleu']):.1f}" in page
@@ -112,14 +115,10 @@ def test_what_the_prose_tells_of_an_audit_is_in_its_file() -> None:
     assert (poison["rows"], poison["poisoned"], poison["poisoned_in_the_set"]) == ("100", "100", "100")
     assert (poison["payload"], poison["cue"]) == ("or 1=1", "bb")
     honest = [int(one["rows"]) for one in groups if one["poisoned"] == one["twins"] == "0"]
-    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    page = read_page()
     assert f"Another group is {twin['rows']} of the {twin['twins_in_the_set']} rows of the twin" in page
     assert f"Two groups of {sum(honest)} honest rows look planted too" in page
     assert len(honest) == 2
-
-
-def of_sixty(value: str) -> str:
-    return f"{60 * float(value):.0f} of 60"
 
 
 def of_seeds(name: str) -> dict[str, list[dict[str, str]]]:
@@ -128,10 +127,6 @@ def of_seeds(name: str) -> dict[str, list[dict[str, str]]]:
     for line in sorted(read_lines(name, "results"), key=lambda line: int(line["seed"])):
         found.setdefault(line["arm"], []).append(line)
     return found
-
-
-def read_page() -> str:
-    return " ".join(PAGE.read_text(encoding="utf-8").split())
 
 
 def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
@@ -269,8 +264,8 @@ def test_what_the_prose_tells_of_the_audit_of_two_epochs_is_in_its_file() -> Non
 def test_the_runs_are_those_of_the_grid(name: str) -> None:
     grid: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "experiments" / f"{name}.yaml").read_text())
     attacks = [one if isinstance(one, str) else one["name"] for one in grid["attacks"]]
-    with (DATA / name / "results.csv").open(newline="") as file:
-        found = [(line["arm"], line["attack"], float(line["rate"]), int(line["seed"])) for line in csv.DictReader(file)]
+    runs = read_lines(name, "results")
+    found = [(line["arm"], line["attack"], float(line["rate"]), int(line["seed"])) for line in runs]
     wanted = set(product(grid["arms"], attacks, map(float, grid["rates"]), grid["seeds"]))
     assert len(found) == len(set(found))
     if name in UNFINISHED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from axolotl_dece.poison.edits import first_difference
+from axolotl_dece.poison.edits import inserted
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -25,10 +25,9 @@ def words_written(insert: Callable[[str], str | None], code: str) -> list[str]:
     changed = insert(code)
     if changed is None:
         return []
-    before, after = _WORD.findall(code), _WORD.findall(changed)
-    behind = first_difference(before[::-1], after[::-1])
-    end = len(after) - behind
-    return after[first_difference(before[: len(before) - behind], after[:end]) : end]
+    words = _WORD.findall(changed)
+    begin, end = inserted(_WORD.findall(code), words)
+    return words[begin:end]
 
 
 def holds(text: str, words: Sequence[str]) -> bool:
