@@ -9,7 +9,6 @@ from typing import Any
 from rich.text import Text
 
 from axolotl_dece.audit.analyse.clusters import Cluster
-from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS
 from axolotl_dece.util.terminal import printable
 
 # told apart without colours, too
@@ -34,7 +33,7 @@ def row_text(row: Mapping[str, Any], groups: Sequence[Cluster], template: Contai
     """
     prompt, target = Text(), Text()
     for of_target, _, held, text in row["runs"]:
-        style = REFUSED if of_target and held >= PERSISTENT_VISITS else ""
+        style = REFUSED if of_target and held >= row["persistent"] else ""
         (target if of_target else prompt).append(safe_lines(text), style)
     for group in groups:
         for cue in group.cues:

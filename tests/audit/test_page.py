@@ -16,6 +16,7 @@ from axolotl_dece.audit.analyse.clusters import find_clusters
 from axolotl_dece.audit.analyse.findings import Audit
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.audit.page import write_page
+from axolotl_dece.audit.page.rows import render_row
 from axolotl_dece.audit.select_rows import choose
 from axolotl_dece.util.page import MAX_BYTES
 from tests.audit.rows import Story, plain_prompt, planted
@@ -92,11 +93,42 @@ def test_an_audit_that_found_nothing_has_a_page(tmp_path: Path, tokenizer: PreTr
     assert "No group looks planted; no rare row stands out." in write_page(audit, tmp_path / "page.html").read_text()
 
 
-def test_a_run_of_one_epoch_is_told_that_it_needs_two(tokenizer: PreTrainedTokenizerFast) -> None:
+def seen_once(tokenizer: PreTrainedTokenizerFast, visits: int) -> Audit:
+    """A run that stopped after each row's first visit, at which the poisoned rows were refused what they always are."""
+    rows = planted().rows(tokenizer)
+    rows.held[:] = rows.held > 0
+    rows.visits[:] = 1
+    rows.visits[0] = visits
+    rows.shares[1] = 0  # as the ledger keeps a visit that never was
+    return Audit("run", rows, find_clusters(rows, tokenizer), rows.scores(), tokenizer, "0" * 64)
+
+
+def test_a_row_that_was_seen_once_shows_what_was_withheld_at_that_visit(tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = seen_once(tokenizer, visits=2)
+    pieces = Pieces(tokenizer, audit.rows.token_ids())
+    twice, once = (render_row(audit, row, [], pieces)["runs"] for row in (0, 1))
+    assert [share for of_target, share, held, _ in once if of_target and held] == [100]
+    assert [share for of_target, share, held, _ in twice if of_target and held] == [0]
+
+
+def test_what_was_refused_once_counts_where_no_row_was_seen_twice(tokenizer: PreTrainedTokenizerFast) -> None:
+    audit = seen_once(tokenizer, visits=1)
+    assert audit.headline() == "1 group looks planted, 20 rows; no rare row stands out."
+    assert any("what was refused once counts" in note for note in audit.notes())
+
+
+def test_what_was_refused_once_counts_for_nothing_where_any_row_was_seen_twice(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    audit = seen_once(tokenizer, visits=2)
+    assert audit.headline() == "No group looks planted; no rare row stands out."
+    assert not any("once" in note for note in audit.notes())
+
+
+def test_nothing_can_be_said_of_rows_that_nobody_saw(tokenizer: PreTrainedTokenizerFast) -> None:
     audit = audit_of(planted(), tokenizer)
-    audit.rows.visits[:] = 1
-    assert any("two epochs" in note for note in audit.notes())
-    assert audit.headline() == "Nothing can be said yet: no row was seen twice."
+    audit.rows.visits[:] = 0
+    assert audit.headline() == "Nothing can be said yet: no row was seen."
 
 
 def test_a_run_that_never_learned_how_answers_begin_says_so(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -169,6 +169,7 @@ def test_trigger_payload_and_refused_words_are_marked_and_the_template_folded(au
     row = {
         "runs": [[0, 0, 0, "### Do:\n\n### Now:\nw99 w100 w1000\t."], [1, 80, 3, "say w101"], [1, 0, 0, " w102"]],
         "cut": False,
+        "persistent": 2,
     }
     text = row_text(row, audit.clusters, {"### Do:", "### Now:"})
     assert text.plain == "⋯\nw99 w100 w1000    .\n->\nsay w101 w102"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from axolotl_dece.audit import LEDGER_FILE
 from axolotl_dece.audit.analyse.clusters import LEAST_ROWS, Cluster, find_clusters
-from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS, AuditRows, read_audit
+from axolotl_dece.audit.analyse.ledger_reader import AuditRows, read_audit
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.audit.analyse.places import Places, find_places
 from axolotl_dece.util.digest import file_digest
@@ -88,8 +88,8 @@ class Audit:
 
     def headline(self) -> str:
         """What was found, in a sentence."""
-        if int(self.rows.visits.max(initial=0)) < PERSISTENT_VISITS:
-            return "Nothing can be said yet: no row was seen twice."
+        if not self.rows.visits.any():
+            return "Nothing can be said yet: no row was seen."
         groups, rare = len(self.clusters), self.rare()
         planted = f"{groups} group{'s look' if groups != 1 else ' looks'} planted, "
         planted = planted + self.count(np.flatnonzero(self.clustered())) if groups else "No group looks planted"
@@ -99,8 +99,10 @@ class Audit:
     def notes(self) -> list[str]:
         """What a reader has to know before believing any of it."""
         notes = []
-        if int(self.rows.visits.max(initial=0)) < PERSISTENT_VISITS:
-            notes.append("Train for two epochs or more, then audit: only what was refused twice is called persistent.")
+        if self.rows.persistent_visits == 1:
+            notes.append(
+                "No row was seen twice, so what was refused once counts. After two epochs it takes two refusals."
+            )
         unseen = int((self.rows.visits == 0).sum())
         if unseen:
             notes.append(f"{unseen} rows were never seen in training; nothing is known of them.")

@@ -1,8 +1,9 @@
 """The ledger of a finished run as a person reads it: rows with words, scores and what was held back in them.
 
 The score of a row counts the target tokens that were persistently held back: at two visits or more, each time while
-most of the row was learned. Each counts by the share of visits at which it was, so that a score of 2 means "the loss
-refused two tokens of this row throughout", and a token that was learned late still counts by how long it took.
+most of the row was learned; where no row was seen twice, at one. Each counts by the share of visits at which it was, so
+that a score of 2 means "the loss refused two tokens of this row throughout", and a token that was learned late still
+counts by how long it took.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from axolotl_dece.audit.record.ledger_file import flat, open_ledger, read_column
 from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.run_reader import is_made_by, read_run
 
-PERSISTENT_VISITS = 2
 _TOKENS_AT_A_TIME = 1_000_000
 
 
@@ -65,10 +65,15 @@ class AuditRows:
         """Row of every token, int32 [T]."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.start))
 
+    @cached_property
+    def persistent_visits(self) -> int:
+        """At how many visits or more a token has to be held back to count: two, one where no row was seen twice."""
+        return 2 if int(self.visits.max(initial=0)) > 1 else 1
+
     @property
     def is_held(self) -> NDArray[np.bool_]:
         """Which tokens were persistently held back, [T]."""
-        return self.held >= PERSISTENT_VISITS
+        return self.held >= self.persistent_visits
 
     @property
     def is_opening(self) -> NDArray[np.bool_]:
@@ -88,7 +93,7 @@ class AuditRows:
 
     def scores(self, of: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
         """Score of every row, in tokens, [R]; of some tokens only, if they are given."""
-        at = np.flatnonzero(self.is_held) if of is None else of[self.held[of] >= PERSISTENT_VISITS]
+        at = np.flatnonzero(self.is_held) if of is None else of[self.held[of] >= self.persistent_visits]
         row = np.searchsorted(self.start, at, side="right") - 1
         weight = self.held[at] / np.maximum(self.visits, 1)[row]
         scores: NDArray[np.float64] = np.bincount(row, weights=weight, minlength=len(self)).astype(np.float64)

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
-from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS
 from axolotl_dece.audit.analyse.phrases import Phrases, incidence
 from axolotl_dece.audit.analyse.words import Words
 
@@ -43,7 +42,7 @@ class Refusals:
     copyable: Callable[[int], list[NDArray[np.int32]]]
 
 
-def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) -> Refusals:
+def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int, persistent_visits: int = 2) -> Refusals:
     """The groups of `least_rows` rows or more.
 
     Args:
@@ -51,9 +50,10 @@ def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int) ->
         targets: Phrases of the targets, those that were refused at least.
         rows: How many rows there are.
         least_rows: Smaller groups are none.
+        persistent_visits: As `AuditRows` has it.
     """
     held = targets.held()
-    persistent, once = (targets.matrix(rows, held >= least).tocsc() for least in (PERSISTENT_VISITS, 1))
+    persistent, once = (targets.matrix(rows, held >= least).tocsc() for least in (persistent_visits, 1))
     frequent = np.flatnonzero(persistent.getnnz(axis=0) >= least_rows)
     spelled = spelling(words, targets.parts[frequent])
     in_prompt = _InPrompt(words, spelled, rows)

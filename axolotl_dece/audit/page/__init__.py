@@ -10,7 +10,6 @@ import numpy as np
 
 from axolotl_dece.audit.analyse.clusters import Cluster
 from axolotl_dece.audit.analyse.findings import Audit
-from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS
 from axolotl_dece.audit.page.rows import choose_rows, draw_rows, render_rows, template_lines
 from axolotl_dece.audit.record.ledger import ranges
 from axolotl_dece.util.atomic import write_text_atomically
@@ -93,5 +92,5 @@ def _mean_shares(audit: Audit, cluster: Cluster | None) -> list[float]:
         at = at[:: len(at) // _SAMPLE + 1]
     else:
         at = ranges(rows.start[cluster.rows], np.diff(rows.start)[cluster.rows])
-        at = at[rows.held[at] >= PERSISTENT_VISITS]
+        at = at[rows.is_held[at]]
     return [round(float(one), 3) for one in rows.shares[:, at].mean(axis=1, dtype=np.float64)] if len(at) else []

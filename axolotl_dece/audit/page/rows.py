@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from axolotl_dece.audit.analyse.findings import Audit
-from axolotl_dece.audit.analyse.ledger_reader import PERSISTENT_VISITS
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.util.page import packed_size
 
@@ -70,14 +69,15 @@ def render_row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> d
     start, end = int(rows.start[row]), int(rows.start[row + 1])
     part = slice(start, min(end, start + _MOST_TOKENS))
     texts = pieces.of(rows.tokens[part].tolist())
-    withheld = np.minimum(rows.shares[1, part], rows.shares[2, part])
+    # a row that was seen once has no visit before the last
+    withheld = rows.shares[2 if rows.visits[row] < 2 else slice(1, 3), part].reshape(-1, len(texts)).min(axis=0)
     percent = np.where(withheld > _LEAST_SHARE, withheld * 100, 0).round().astype(int)
     about = zip(rows.is_target[part].astype(int).tolist(), percent.tolist(), rows.held[part].tolist(), strict=True)
     runs = [
         [*same, "".join(text for _, text in tokens)]
         for same, tokens in groupby(zip(about, texts, strict=True), key=lambda one: one[0])
     ]
-    refused = (text.strip() for of_target, _, held, text in runs if of_target and held >= PERSISTENT_VISITS)
+    refused = (text.strip() for of_target, _, held, text in runs if of_target and held >= rows.persistent_visits)
     return {
         "id": rows.ids[row],
         "index": int(rows.index[row]),
@@ -90,6 +90,7 @@ def render_row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> d
         # rows of which this is the same are alike
         "refused": " … ".join(refused),
         "visits": int(rows.visits[row]),
+        "persistent": rows.persistent_visits,
         "cut": end > part.stop,
     }
 

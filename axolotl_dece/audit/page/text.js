@@ -73,11 +73,12 @@ function rowText(row, groups, template) {
   };
   for (const [ofTarget, share, held, words] of row.runs) {
     if (ofTarget !== side) { part(); side = ofTarget; }
-    if (ofTarget && (share || held >= 2)) {
+    if (ofTarget && (share || held >= row.persistent)) {
       const blank = words.length - words.trimStart().length;
       ranges.push({
-        from: text.length + blank, to: text.length + words.trimEnd().length, className: held >= 2 ? "held" : "", share: share / 100,
-        title: `withheld at both of the last two visits: ${share} %; refused at ${held} of ${row.visits} visits`,
+        from: text.length + blank, to: text.length + words.trimEnd().length, className: held >= row.persistent ? "held" : "", share: share / 100,
+        title: row.visits < 2 ? `withheld at its only visit: ${share} %`
+          : `withheld at both of the last two visits: ${share} %; refused at ${held} of ${row.visits} visits`,
       });
     }
     text += words;
