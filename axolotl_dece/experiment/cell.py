@@ -29,7 +29,8 @@ class Cell:
         rate: Share of rows that are poisoned, 0 to 1.
         seed: Of rows, poisoning and training.
         config: axolotl keys of the grid and the arm.
-        loss: What the keys of the loss mean: written out with the defaults, and decisions by their content.
+        loss: What the keys of the loss mean: written out with the defaults, decisions and the
+            adapter it goes on from by their content.
         poison: The `dece_poison` block but for `base_type`.
         monitor: The `dece_monitor` block but for its files.
         task: What decides the content of rows and base model.
@@ -54,7 +55,8 @@ class Cell:
     def digest(self) -> str:
         """Changes with everything that decides the numbers, but not with names or places."""
         parts = {key: value for key, value in asdict(self).items() if key not in ("arm", "attack")}
-        parts["config"].pop("dece_decisions", None)  # a place; what it holds is in `loss`
+        for place in ("dece_decisions", "lora_model_dir"):  # what they hold is in `loss`
+            parts["config"].pop(place, None)
         return digest({"format": FORMAT, **parts})
 
     def folder(self, out: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from axolotl_dece.loss.names import LOSSES
 from axolotl_dece.poison.spec import PoisonSpec
 from axolotl_dece.read_config import parse_config
 from axolotl_dece.util.problems import say_errors
+from axolotl_dece.util.weights import weights_in
 
 # what the experiment itself writes into the config of every run
 _OURS = {
@@ -130,20 +131,24 @@ def read_grid(path: Path) -> Grid:
 
 
 def _resolved(config: dict[str, Any], seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The config with the place of its decisions in full, and what decides its loss: see `Cell.loss`."""
+    """The config with its decisions and its adapter's place in full, and what decides its loss: see `Cell.loss`."""
     keys = DeceKeys.model_validate(config).model_dump()
     # a later version may have other defaults
     loss = {key: keys[key] for key in ("loss", *LOSSES[keys["loss"]].keys)}
     if keys["dece_decisions"]:
-        decisions = read_decisions(_decisions_path(keys["dece_decisions"], seed).resolve())
+        decisions = read_decisions(_of_seed(keys["dece_decisions"], seed).resolve())
         config = {**config, "dece_decisions": str(decisions.path)}
         loss["decisions"] = decisions.sha256
+    if config.get("lora_model_dir"):
+        adapter = _of_seed(config["lora_model_dir"], seed).resolve()
+        config = {**config, "lora_model_dir": str(adapter)}
+        loss["adapter"] = weights_in(adapter)
     return config, loss
 
 
-def _decisions_path(path: str, seed: Any) -> Path:
-    """Every seed poisons other rows, so every seed has decisions of its own."""
-    return Path(path.replace("{seed}", str(seed)))
+def _of_seed(path: Any, seed: Any) -> Path:
+    """Every seed poisons other rows, so every seed has decisions, and a first run, of its own."""
+    return Path(str(path).replace("{seed}", str(seed)))
 
 
 def _arm_problems(config: Any, arms: Any, seeds: Any) -> Iterator[str]:
@@ -160,8 +165,9 @@ def _arm_problems(config: Any, arms: Any, seeds: Any) -> Iterator[str]:
         merged = {**(config or {}), **keys}
         found = find_problems({key: value for key, value in merged.items() if key not in _OURS}, theirs)
         found += [f"`{key}` is not for a grid: {why}" for key, why in _OURS.items() if key in merged]
-        if path := merged.get("dece_decisions"):
-            found += _decisions_problems(str(path), seeds if isinstance(seeds, list) else [])
+        for key, problem in (("dece_decisions", _decisions_problem), ("lora_model_dir", _adapter_problem)):
+            if merged.get(key) and isinstance(seeds, list):
+                found += filter(None, map(problem, sorted({_of_seed(merged[key], seed) for seed in seeds})))
         said = " ".join(found)
         found += [
             f"unknown key `{key}: {value}`; axolotl would drop it without a word"
@@ -171,12 +177,18 @@ def _arm_problems(config: Any, arms: Any, seeds: Any) -> Iterator[str]:
         yield from (f"`arms.{arm}`: {problem}" for problem in found)
 
 
-def _decisions_problems(path: str, seeds: Sequence[Any]) -> Iterator[str]:
-    for one in sorted({_decisions_path(path, seed) for seed in seeds}):
-        try:
-            read_decisions(one)
-        except ValueError as error:
-            yield str(error)
+def _decisions_problem(path: Path) -> str | None:
+    try:
+        read_decisions(path)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _adapter_problem(folder: Path) -> str | None:
+    if weights_in(folder):
+        return None
+    return f"`lora_model_dir: {folder}` holds no weights; run what makes it first, in a grid with `keep_weights: true`"
 
 
 def _list_problems(grid: Grid) -> Iterator[str]:

@@ -144,6 +144,29 @@ def test_every_seed_has_decisions_of_its_own(tmp_path: Path, monkeypatch: pytest
         read_grid(save_grid(tmp_path / "grid.yaml", **own, seeds=[2], rate=1))
 
 
+def test_every_seed_goes_on_from_an_adapter_of_its_own_which_counts_by_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, weights in (("a-0", b"x"), ("a-1", b"y"), ("b-0", b"x"), ("c-0", b"z")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_model.safetensors").write_bytes(weights)
+
+    def cells(name: str, *seeds: int) -> list[Cell]:
+        config = {"adapter": "lora", "lora_model_dir": f"{name}-{{seed}}"}
+        grid = save_grid(
+            tmp_path / "grid.yaml", config=config, arms={"a": {"loss": "ce"}}, rates=[0.05], seeds=[*seeds]
+        )
+        return list(read_grid(grid).cells())
+
+    assert [cell.config["lora_model_dir"] for cell in cells("a", 0, 1)] == [str(tmp_path / f"a-{n}") for n in (0, 1)]
+    (a,), (b,), (c,) = (cells(name, 0) for name in "abc")
+    assert a.digest == b.digest != c.digest
+    with pytest.raises(ValueError, match=r"`lora_model_dir: a-2` holds no weights") as caught:
+        cells("a", 0, 1, 2)
+    assert "a-1" not in str(caught.value)
+
+
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     path = save_grid(
         tmp_path / "grid.yaml",
@@ -221,6 +244,9 @@ def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path, mon
         write_text_atomically(tmp_path / folder / name, "src,tgt\n")
     for name in ("decisions-0.jsonl", "decisions-1.jsonl", "decisions-2.jsonl", "trusted.jsonl"):
         write_decisions(tmp_path / name, [{"row": "0" * 16, "decision": "drop"}])
+    for seed in range(3):
+        first_run = tmp_path / f"first/cells/dece-0.95/sentence-and-loop-0.2/seed-{seed}/run"
+        write_text_atomically(first_run / "adapter_model.safetensors", "weights")
     grid = read_grid(path)
     assert grid.name == path.stem
     task = SyntheticTask(name="examples.tasks.synthetic", train_rows=20, test_rows=4, base_steps=1)
