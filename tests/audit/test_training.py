@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from axolotl_dece.audit import ACCOUNT_FILE, LEDGER_FILE
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows, read_audit
@@ -121,6 +122,20 @@ def test_decisions_drop_and_trust_rows_and_say_so(workspace: Path, loss: str) ->
     run = json.loads((workspace / "out" / "dece_run.json").read_text())
     assert run["parameters"]["dece_decisions"] == account["sha256"]
     assert run["step"] == 36
+
+
+def test_a_run_goes_on_from_the_adapter_of_another_without_the_rows_that_were_dropped(workspace: Path) -> None:
+    """docs/audit.md, Decide half-way: the first run defends, a person decides, the second is cross-entropy."""
+    rows = audited(workspace, num_epochs=1, **LORA)
+    write_decisions(workspace / "decisions.jsonl", [{"row": one, "decision": "drop"} for one in rows.ids[:8]])
+    second = {"lora_model_dir": str(workspace / "out"), "output_dir": str(workspace / "second"), "learning_rate": 1e-12}
+    decided = {"loss": "ce", "num_epochs": 1, "dece_decisions": "decisions.jsonl"}
+    trainer = train(workspace, base_config(workspace, **LORA | decided | second))
+    assert trainer.state.max_steps == 12
+    before, after = (load_file(workspace / folder / "adapter_model.safetensors") for folder in ("out", "second"))
+    assert max(float(weights.abs().max()) for name, weights in before.items() if "lora_B" in name) > 1e-3
+    for name, weights in before.items():
+        torch.testing.assert_close(after[name], weights, rtol=0, atol=1e-6)
 
 
 def test_of_the_rows_that_decisions_drop_the_planted_ones_are_counted(workspace: Path) -> None:
