@@ -111,6 +111,19 @@ def test_a_row_that_was_seen_once_shows_what_was_withheld_at_that_visit(tokenize
     assert [share for of_target, share, held, _ in twice if of_target and held] == [0]
 
 
+@pytest.mark.parametrize(("visits", "numbers"), [(1, 1), (2, 3)])
+def test_a_group_has_a_withheld_share_for_every_visit_there_was(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, visits: int, numbers: int
+) -> None:
+    story = planted()
+    story.told = [(prompt, target, dict.fromkeys(held, visits)) for prompt, target, held in story.told]
+    story.visits = visits
+    page = write_page(audit_of(story, tokenizer), tmp_path / "page.html")
+    (group,) = content_of(page.read_text())["clusters"]
+    assert group["shares"] == [1.0] * numbers
+    assert group["others"] == [0.0] * numbers
+
+
 def test_what_was_refused_once_counts_where_no_row_was_seen_twice(tokenizer: PreTrainedTokenizerFast) -> None:
     audit = seen_once(tokenizer, visits=1)
     assert audit.headline() == "1 group looks planted, 20 rows; no rare row stands out."

@@ -85,7 +85,10 @@ def _cluster(audit: Audit, cluster: Cluster, others: list[float]) -> dict[str, A
 
 
 def _mean_shares(audit: Audit, cluster: Cluster | None) -> list[float]:
-    """Mean withheld share at the first and the last two visits: of what a cluster holds back, or of all the rest."""
+    """Mean withheld share at the first and the last two visits: of what a cluster holds back, or of all the rest.
+
+    A single number where no row was seen twice.
+    """
     rows = audit.rows
     if cluster is None:
         at = np.flatnonzero(rows.is_target & ~rows.is_held)
@@ -93,4 +96,5 @@ def _mean_shares(audit: Audit, cluster: Cluster | None) -> list[float]:
     else:
         at = ranges(rows.start[cluster.rows], np.diff(rows.start)[cluster.rows])
         at = at[rows.is_held[at]]
-    return [round(float(one), 3) for one in rows.shares[:, at].mean(axis=1, dtype=np.float64)] if len(at) else []
+    shares = rows.shares[:, at] if rows.persistent_visits > 1 else rows.shares[-1:, at]
+    return [round(float(one), 3) for one in shares.mean(axis=1, dtype=np.float64)] if len(at) else []

@@ -158,7 +158,8 @@
     const others = group.spans.filter(([text]) => text !== group.payload).map(([text, rows]) => `${text} (${plural(rows, "row")})`);
     if (others.length) head.append(element("p", `refused: ${others.join("; ")}`, "soft"));
     if (group.shares.length) {
-      const moved = `withheld at the first visit, the last but one, the last: ${group.shares.map(percent).join(", ")}`;
+      const visits = group.shares.length > 1 ? " at the first visit, the last but one, the last" : "";
+      const moved = `withheld${visits}: ${group.shares.map(percent).join(", ")}`;
       head.append(element("p", `${moved}; of all other words: ${group.others.map(percent).join(", ")}. `
         + `log10 p ${group.log10_p.toFixed(0)}, weight ${group.weight.toFixed(0)}`, "soft"));
     }
