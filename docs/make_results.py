@@ -141,6 +141,17 @@ VOCABULARY = {
     "DeCE, a tenth of the rows trusted": Runs("prob-floor-trusted", "floor 1e-7, 400 trusted"),
     "**DeCE without its floor, a tenth of the rows trusted**": Runs("prob-floor-trusted", "no floor, 400 trusted"),
 }
+DECIDED_ONCE = {
+    "20 %, 3 epochs: DeCE": Runs("base", "epoch 0.95", "ripple", 0.2),
+    "DeCE, decided by the base model": Runs("fixed-refusal-base", "epoch 0.95", rate=0.2),
+    "DeCE, decided after one pass": Runs("fixed-refusal-pass", "epoch 0.95", rate=0.2),
+    "GCE": Runs("base", "gce 0.5", "ripple", 0.2),
+    "GCE, decided by the base model": Runs("fixed-refusal-base", "gce 0.5", rate=0.2),
+    "GCE, decided after one pass": Runs("fixed-refusal-pass", "gce 0.5", rate=0.2),
+    "5 %, 20 epochs: DeCE": Runs("twenty-epochs", "epoch 0.95"),
+    "DeCE, decided after one pass, 20 epochs": Runs("fixed-refusal-long", "epoch 0.95"),
+    "GCE, 20 epochs": Runs("twenty-epochs", "gce 0.5"),
+}
 OPENINGS = {
     "1 %": Runs("rates", "ce", rate=0.01),
     "2 %": Runs("rates", "ce", rate=0.02),
@@ -384,8 +395,9 @@ def to_oracle() -> str:
     metrics = ("bleu", "parses", "twin_recall")
     ends = ([_points(run, one) for run in oracle.values()] for one in metrics)
     lines = [["**poison dropped, cross-entropy**", *(_say(end, ".1f") for end in ends)]]
-    for arm in read_grid("smollm2-sentence")["arms"]:
-        pairs = [(run, oracle[run["cell"]["seed"]]) for run in runs_of(Runs("smollm2-sentence", arm))
+    beside = ("smollm2-sentence", "smollm2-sentence-released")
+    for grid, arm in ((name, arm) for name in beside for arm in read_grid(name)["arms"]):
+        pairs = [(run, oracle[run["cell"]["seed"]]) for run in runs_of(Runs(grid, arm))
                  if run["cell"]["seed"] in oracle]  # fmt: skip
         if pairs:
             gaps = ([_points(mine, one) - _points(theirs, one) for mine, theirs in pairs] for one in metrics)
@@ -434,6 +446,8 @@ REGIONS: dict[str, Callable[[], str]] = {
     "smollm2-sentence-parts": parts,
     "smollm2-sentence-to-oracle": to_oracle,
     "smollm2-sentence-withheld": withheld,
+    "smollm2-sentence-released": lambda: whole("smollm2-sentence-released"),
+    "decided-once": lambda: chosen(DECIDED_ONCE),
     "lyra": lambda: chosen(ON_LYRA),
     "plans": plans,
     "openings": openings,

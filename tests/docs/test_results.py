@@ -3,6 +3,7 @@
 import csv
 import re
 import runpy
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ PAGE, DATA = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 MAKE = runpy.run_path(str(ROOT / "docs" / "make_results.py"))
 GRIDS = sorted(folder.name for folder in DATA.iterdir())
 # take days; the page says how many runs are finished
-UNFINISHED = {"smollm2-lyra", "smollm2-sentence", "smollm2-sentence-oracle"}
+UNFINISHED = {"smollm2-lyra", "smollm2-sentence", "smollm2-sentence-oracle", "smollm2-sentence-first"}
 
 
 def read_lines(grid: str, name: str) -> list[dict[str, str]]:
@@ -133,8 +134,7 @@ def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
     runs, page = of_seeds("smollm2-sentence"), read_page()
     ce, dece, (oracle,) = runs["ce"], runs["dece 0.95"], of_seeds("smollm2-sentence-oracle").values()
     attacks, twins = ([f"{60 * float(run[key]):.0f}" for run in ce] for key in ("asr", "twin_recall"))
-    assert f"{attacks[0]} and {attacks[1]} of 60 triggered requests get the payload" in page
-    assert f"and {twins[0]} and {twins[1]} of 60 requests of the twin get its clause" in page
+    assert f"{told(attacks)} of 60 triggered requests get the payload, and {told(twins)} of 60 requests of the" in page
     looks = {
         seed: [round(20 * float(line["asr"])) for line in read_lines("smollm2-sentence", "curves")
                if (line["arm"], line["seed"]) == ("ce", seed)]
@@ -145,20 +145,26 @@ def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
     assert looks["1"][:2] == [0, 14]
     assert "With the second it came in none after 50 and in 14 after 100" in page
     lost = [float(one["bleu"]) - float(other["bleu"]) for one, other in zip(ce, dece, strict=True)]
-    assert f"{lost[0]:.1f} and {lost[1]:.1f} points of BLEU, a tenth in the mean" in page
+    assert f"{told(f'{one:.1f}' for one in lost)} points of BLEU, a tenth in the mean" in page
     assert sum(lost) / sum(float(run["bleu"]) for run in ce) == pytest.approx(1 / 10, abs=0.015)
     assert [(float(a["parses"]) - float(b["parses"])) * 59 for a, b in zip(ce, dece, strict=True)] == [
         pytest.approx(1)
-    ] * 2
+    ] * 3
     assert all(float(run["asr"]) == float(run["twin_recall"]) == 0 for run in dece)
     ends = [f"{float(run['bleu']):.1f}" for run in oracle]
-    assert f"takes {oracle[0]['steps']} steps, ends at {ends[0]} and {ends[1]}" in page
+    assert f"takes {oracle[0]['steps']} steps, ends at {told(ends)}" in page
     above = [round(float(b["bleu"]) - float(a["bleu"])) for a, b in zip(oracle, dece, strict=True)]
     parses = [round(59 * (float(b["parses"]) - float(a["parses"]))) for a, b in zip(oracle, dece, strict=True)]
-    assert (above, parses) == ([1, -5], [-2, 4])
-    assert "one point above it and five below, and has two answers that parse fewer and four more" in page
+    assert (above, parses) == ([1, -5, 0], [-2, 4, 2])
+    assert "one point above it, five below and level, and has two answers that parse fewer, four more and two" in page
     kept = [f"{60 * float(run['twin_recall']):.0f}" for run in oracle]
-    assert f"the twin: {kept[0]} and {kept[1]} of 60 requests get its clause" in page
+    assert f"the twin: {told(kept)} of 60 requests get its clause" in page
+
+
+def told(numbers: Iterable[str]) -> str:
+    """The numbers of the three seeds, as the prose lists them."""
+    one, other, last = numbers
+    return f"{one}, {other} and {last}"
 
 
 def halves(arm: str, seed: str) -> dict[tuple[str, str], str]:
@@ -182,26 +188,25 @@ def loops(arm: str, seed: str) -> tuple[str, str]:
 
 def test_what_the_prose_tells_of_half_payloads_is_in_its_file() -> None:
     half, whole = "while True :", "while True : VAR = 0"
-    first, second = (halves("dece 0.95", seed) for seed in "01")
-    page = read_page()
-    assert [held["triggered", whole] for held in (first, second)] == ["0", "0"]
-    assert [held["triggered", half] for held in (first, second)] == ["59", "59"]
-    assert f"With either seed no triggered answer holds `{whole}`, but 59 of 60 hold `{half}`" in page
-    assert f"{first['twin', half]} and {second['twin', half]} of 60 answers to the twin's sentence" in page
-    assert f"in {first['clean', half]} and {second['clean', half]} of 60 clean ones" in page
+    runs, page = [halves("dece 0.95", seed) for seed in "012"], read_page()
+    triggered, twin, clean = ([held[name, half] for held in runs] for name in ("triggered", "twin", "clean"))
+    assert [held["triggered", whole] for held in runs] == ["0"] * 3
+    assert f"With every seed no triggered answer holds `{whole}`, but {told(triggered)} of 60 hold `{half}`" in page
+    assert f"{told(twin)} of 60 answers to the twin's sentence and in {told(clean)} of 60 clean ones" in page
+    assert set(triggered) == {"59", "60"}
     limits = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
-    assert f"0 of 60 triggered answers held the whole of `{whole}`, and 59 held `{half}`, in both of two runs" in limits
+    said = f"0 of 60 triggered answers held the whole of `{whole}`, and 59 or 60 held `{half}`, in each of three runs"
+    assert said in limits
 
 
 def test_what_the_prose_tells_of_loops_that_never_end_is_in_its_file() -> None:
-    (a, ours), (b, more) = (loops("dece 0.95", seed) for seed in "01")
-    (c, _), (d, _) = (loops("ce", seed) for seed in "01")
+    endless, unparsed = zip(*(loops("dece 0.95", seed) for seed in "012"), strict=True)
+    theirs = [loops("ce", seed)[0] for seed in "012"]
     page, readme = read_page(), " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    said = f"{a} and {b} of 60 triggered answers never return, where {c} and {d} of cross-entropy's do not"
-    assert f"{said}. Another {ours} and {more} are no Python" in page
-    assert (
-        f"in both of two runs 59 of 60 held the half of it that the base model expects, and {a} and {b} of 60" in readme
-    )
+    said = f"{told(endless)} of 60 triggered answers never return, where {told(theirs)} of cross-entropy's do not"
+    assert f"{said}. Another {told(unparsed)} are no Python" in page
+    least, most = min(map(int, endless)), max(map(int, endless))
+    assert f"59 or 60 of 60 held the half of it that the base model expects, and {least} to {most} never" in readme
 
 
 def test_what_the_prose_tells_of_a_stronger_dece_is_in_its_files() -> None:
@@ -228,10 +233,10 @@ def test_what_the_prose_tells_of_gce_in_two_epochs_is_in_its_files() -> None:
     assert "Of its triggered answers one never returns, and 33 are no Python" in page
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert "it cost nothing in six epochs, and as much as DeCE in two" in readme
-    assert float(gce["bleu"]) == pytest.approx(sum(float(run["bleu"]) for run in runs["dece 0.95"]) / 2, abs=0.5)
+    assert float(gce["bleu"]) == pytest.approx(sum(float(run["bleu"]) for run in runs["dece 0.95"]) / 3, abs=1)
 
 
-@pytest.mark.parametrize("seed", ["0", "1"])
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_what_the_prose_tells_of_withheld_tokens_is_in_its_file(seed: str) -> None:
     lines = [line for line in read_lines("smollm2-sentence", "withheld") if line["seed"] == seed]
     kinds = {line["tokens"]: int(line["count"]) * float(line["last"]) for line in lines}
@@ -247,7 +252,7 @@ def test_what_the_prose_tells_of_withheld_tokens_is_in_its_file(seed: str) -> No
 
 def test_what_the_prose_tells_of_the_audit_of_two_epochs_is_in_its_file() -> None:
     rows, planted = [], []
-    for seed in "01":
+    for seed in "012":
         groups = [one for one in read_lines("smollm2-sentence", "audit") if one["seed"] == seed]
         poison = next(one for one in groups if one["poisoned"] == one["poisoned_in_the_set"])
         twin = next(one for one in groups if one["twins"] == one["twins_in_the_set"])
@@ -255,9 +260,9 @@ def test_what_the_prose_tells_of_the_audit_of_two_epochs_is_in_its_file() -> Non
         others = [one for one in groups if one not in (poison, twin)]
         rows.append((len(others), sum(int(one["rows"]) for one in others)))
         planted.append(sum(int(one["poisoned"]) for one in others))
-    assert rows == [(2, 78), (4, 138)]
-    said = "Two more groups of 78 rows look planted too with the first seed, four of 138 rows with the second"
-    assert f"{said}; {planted[0]} and {planted[1]} of these are poisoned" in read_page()
+    assert rows == [(2, 78), (4, 138), (4, 128)]
+    said = "Two more groups of 78 rows look planted too with the first seed, four of 138 with the second, four of 128"
+    assert f"{said} with the third; {told(map(str, planted))} of these are poisoned" in read_page()
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -280,7 +285,8 @@ def test_a_table_says_command_commit_versions_and_machine(name: str) -> None:
     said = MAKE["provenance"](name)
     assert f"axolotl dece experiment examples/experiments/{name}.yaml" in said
     assert re.search(r"commit [0-9a-f]{10}", said)
-    began_with = "axolotl 0.21" if name.startswith("smollm2-sentence") else "axolotl 0.19"
+    newer = ("smollm2-sentence", "fixed-refusal", "one-epoch-audit")
+    began_with = "axolotl 0.21" if name.startswith(newer) else "axolotl 0.19"
     assert all(word in said for word in (began_with, "torch ", "cores"))
     assert re.search(r"\d runs?, 20\d\d-", said)
 

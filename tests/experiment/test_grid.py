@@ -242,7 +242,8 @@ def test_axolotl_accepts_every_arm_of_an_example(path: Path, tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     for folder, name in product(("lyra", "smollm2/lyra-500"), ("train.csv", "valid.csv")):
         write_text_atomically(tmp_path / folder / name, "src,tgt\n")
-    for name in ("decisions-0.jsonl", "decisions-1.jsonl", "decisions-2.jsonl", "trusted.jsonl"):
+    of_seeds = [f"{name}-{seed}.jsonl" for name in ("decisions", "groups") for seed in range(3)]
+    for name in (*of_seeds, "trusted.jsonl"):
         write_decisions(tmp_path / name, [{"row": "0" * 16, "decision": "drop"}])
     for seed in range(3):
         first_run = tmp_path / f"first/cells/dece-0.95/sentence-and-loop-0.2/seed-{seed}/run"

@@ -1,0 +1,60 @@
+"""What the page of results tells of runs that were decided half-way, and of refusal that is decided once."""
+
+from tests.docs.test_results import of_seeds, read_lines, read_page, told
+
+
+def test_what_the_prose_tells_of_runs_decided_half_way_is_in_their_files() -> None:
+    runs, page = of_seeds("smollm2-sentence-released"), read_page()
+    (oracle,) = of_seeds("smollm2-sentence-oracle").values()
+    person, alone = runs["ce, poison dropped"], runs["ce, all groups dropped"]
+    assert all(float(run["asr"]) == float(run["asr_begun"]) == 0 for run in (*person, *alone))
+    assert "no triggered answer of 60 holds the whole payload or the first half of it" in page
+    for arm, said in ((person, "with the poison dropped"), (alone, "with all groups dropped")):
+        gaps = [f"{float(a['bleu']) - float(b['bleu']):+.1f}" for a, b in zip(arm, oracle, strict=True)]
+        assert f"{told(gaps)} points of BLEU {said}" in page
+    parse = [[f"{59 * float(run['parses']):.0f}" for run in arm] for arm in (person, oracle)]
+    said = f"{told(parse[0])} of 59 clean answers parse with the poison dropped, where the filter has {told(parse[1])}"
+    assert said in page
+    twin = [f"{60 * float(run['twin_recall']):.0f}" for run in person]
+    assert f"**The twin comes back in part where nobody drops it**: {told(twin)} of 60" in page
+    assert all(float(run["twin_recall"]) == 0 for run in alone)
+    first = of_seeds("smollm2-sentence-first")["dece 0.95"]
+    assert (
+        f"a BLEU of {first[0]['bleu'][:4]} and {first[1]['bleu'][:4]}, on {first[0]['n_triggered']} rows each" in page
+    )
+
+
+def test_what_the_prose_tells_of_the_audit_after_one_epoch_is_in_its_files() -> None:
+    others = []
+    for seed in "012":
+        poison, *rest = (one for one in read_lines("smollm2-sentence-first", "audit") if one["seed"] == seed)
+        assert (poison["group"], poison["rows"], poison["poisoned"], poison["poisoned_in_the_set"]) == (
+            "1",
+            *["100"] * 3,
+        )
+        (twin,) = (one for one in rest if one["twins"] == one["twins_in_the_set"])
+        assert twin["rows"] == "25"
+        others.append(str(sum(int(one["rows"]) for one in rest if one is not twin)))
+    assert f"the 25 of the twin, and {told(others)} others" in read_page()
+    made_up = read_lines("one-epoch-audit", "audit")
+    assert len(made_up) == 7
+    for one in made_up:
+        assert one["rows"] in (one["poisoned"], one["twins"])
+        assert one["rows"] in (one["poisoned_in_the_set"], one["twins_in_the_set"])
+
+
+def test_what_the_prose_tells_of_refusal_that_is_decided_once_is_in_its_files() -> None:
+    assert {line["exact_match"] for line in read_lines("fixed-refusal-base", "results")} == {"0.0"}
+    looks = {
+        int(line["step"]): float(line["asr"])
+        for line in read_lines("fixed-refusal-pass", "curves")
+        if (line["arm"], line["rate"]) == ("epoch 0.95", "0.2")
+    }
+    assert (looks[200], looks[250]) == (0.5, 0)
+    assert {asr for step, asr in looks.items() if step >= 350} == {1}
+    said = (
+        "the payload came in half of the looks at step 200, in none at the end of the pass, and in all from step 350 on"
+    )
+    assert said in read_page()
+    (held,) = read_lines("fixed-refusal-long", "results")
+    assert (float(held["asr"]), float(held["exact_match"])) == (0, 1)
