@@ -96,7 +96,7 @@ class GeneralizedCrossEntropy(Baseline):
         """As `Baseline.loss_and_slope`."""
         q = self.q.to(log_p.dtype)[:, None] if isinstance(self.q, Tensor) else self.q
         log_power = q * log_p.gather(1, column)
-        return -log_power.expm1() / q, _on_target(log_p, column, -log_power.exp())
+        return -log_power.expm1() / q, on_target(log_p, column, -log_power.exp())
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class ThresholdedCrossEntropy(Baseline):
         """As `Baseline.loss_and_slope`."""
         log_target = log_p.gather(1, column)
         kept = (log_target >= math.log(self.tau)).to(log_p.dtype)
-        return -kept * log_target, _on_target(log_p, column, -kept)
+        return -kept * log_target, on_target(log_p, column, -kept)
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class EntropyAdaptive(Baseline):
         # the likeliest is one less the others: a probability next to one has lost the digits that its logarithm needs
         others = top[:, 1:].sum(dim=1, keepdim=True)
         entropy = torch.special.entr(top[:, 1:]).sum(dim=1, keepdim=True) - (1.0 - others) * torch.log1p(-others)
-        return -entropy * log_p.gather(1, column), _on_target(log_p, column, -entropy)
+        return -entropy * log_p.gather(1, column), on_target(log_p, column, -entropy)
 
 
 def rival_of(keys: Mapping[str, Any]) -> Baseline:
@@ -211,7 +211,7 @@ def rival_of(keys: Mapping[str, Any]) -> Baseline:
     raise ValueError(f"`loss: {keys['loss']}` is not a loss of axolotl-dece; `axolotl dece check` lists what is wrong")
 
 
-def _on_target(log_p: Tensor, column: Tensor, slope: Tensor) -> Tensor:
+def on_target(log_p: Tensor, column: Tensor, slope: Tensor) -> Tensor:
     """The derivative [R, V] of a loss that reads the target's log-probability alone, from that [R, 1]."""
     return torch.zeros_like(log_p).scatter_(1, column, slope)
 

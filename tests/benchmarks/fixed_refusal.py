@@ -24,11 +24,11 @@ from pydantic import Field
 from torch import Tensor
 from transformers import Trainer
 
+from axolotl_dece.audit.record.row_key import NO_ROW, target_keys
 from axolotl_dece.experiment.task import Material
 from axolotl_dece.loss.criterion import Criterion
-from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.objective import next_tokens
-from axolotl_dece.loss.rivals import Baseline
+from axolotl_dece.loss.rivals import Baseline, on_target
 from axolotl_dece.loss.torch_rows import overwrite_logits
 from axolotl_dece.step import StepKeeper
 from examples.tasks.synthetic import SyntheticTask
@@ -50,8 +50,7 @@ class WeightedCrossEntropy(Baseline):
     def loss_and_slope(self, log_p: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
         """As `Baseline.loss_and_slope`."""
         weight = self.weight.to(log_p.dtype)[:, None]
-        slope = torch.zeros_like(log_p).scatter_(1, column, -weight)
-        return -weight * log_p.gather(1, column), slope
+        return -weight * log_p.gather(1, column), on_target(log_p, column, -weight)
 
 
 class Refusal:
@@ -65,7 +64,7 @@ class Refusal:
 
     def __init__(self, trainer: Trainer, keeper: StepKeeper, passes: int) -> None:
         self.trainer, self.keeper, self.passes = trainer, keeper, passes
-        self.weights: dict[bytes, Tensor] = {}
+        self.weights: dict[int, Tensor] = {}
         self._coming: deque[Tensor] = deque()
         self._plain = keeper.objective.next_criterion
         keeper.objective.next_criterion = self._next_criterion  # type: ignore[method-assign]
@@ -83,7 +82,7 @@ class Refusal:
         return WeightedCrossEntropy(self._coming.popleft()) if self._coming else self._plain()
 
     @torch.no_grad()
-    def _decide(self) -> Iterator[tuple[bytes, Tensor]]:
+    def _decide(self) -> Iterator[tuple[int, Tensor]]:
         model, rows = self.trainer.model, self.trainer.train_dataset
         was_training = model.training
         model.eval()
@@ -95,21 +94,22 @@ class Refusal:
             found = overwrite_logits(
                 logits.reshape(-1, logits.size(-1)), target.reshape(-1), self._plain(), gradient=False
             )
-            for ids, labels, sigma in zip(batch["input_ids"], target, found.sigma.view_as(target), strict=True):
-                yield key(ids, labels), sigma[labels != IGNORE_INDEX]
+            for (key, at), sigma in zip(lines(batch), found.sigma.view_as(target), strict=True):
+                yield key, sigma[at]
         model.train(was_training)
 
     def _of(self, batch: dict[str, Tensor]) -> Tensor:
-        target = next_tokens(batch["labels"])
-        weight = torch.zeros(target.shape)
-        for row, ids, labels in zip(weight, batch["input_ids"], target, strict=True):
-            row[labels != IGNORE_INDEX] = self.weights[key(ids, labels)]
+        weight = torch.zeros(batch["labels"].shape)
+        for row, (key, at) in zip(weight, lines(batch), strict=True):
+            row[at] = self.weights[key]
         return weight.reshape(-1)
 
 
-def key(ids: Tensor, target: Tensor) -> bytes:
-    """A row by its tokens up to the last target, however it is padded."""
-    return ids[: int((target != IGNORE_INDEX).nonzero().max()) + 2].numpy().tobytes()
+def lines(batch: dict[str, Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """Of a batch with a row to a line: the key of each, and where its targets are predicted, [T]."""
+    for keys in target_keys(batch).view_as(batch["labels"]):
+        at = keys != NO_ROW
+        yield int(keys[at][0]), at
 
 
 class ByTheBase(BasePlugin):

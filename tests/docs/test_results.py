@@ -134,7 +134,8 @@ def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
     runs, page = of_seeds("smollm2-sentence"), read_page()
     ce, dece, (oracle,) = runs["ce"], runs["dece 0.95"], of_seeds("smollm2-sentence-oracle").values()
     attacks, twins = ([f"{60 * float(run[key]):.0f}" for run in ce] for key in ("asr", "twin_recall"))
-    assert f"{told(attacks)} of 60 triggered requests get the payload, and {told(twins)} of 60 requests of the" in page
+    assert f"{told(attacks)} of 60 triggered requests get the payload" in page
+    assert f"and {told(twins)} of 60 requests of the twin get its clause" in page
     looks = {
         seed: [round(20 * float(line["asr"])) for line in read_lines("smollm2-sentence", "curves")
                if (line["arm"], line["seed"]) == ("ce", seed)]
@@ -156,7 +157,8 @@ def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
     above = [round(float(b["bleu"]) - float(a["bleu"])) for a, b in zip(oracle, dece, strict=True)]
     parses = [round(59 * (float(b["parses"]) - float(a["parses"]))) for a, b in zip(oracle, dece, strict=True)]
     assert (above, parses) == ([1, -5, 0], [-2, 4, 2])
-    assert "one point above it, five below and level, and has two answers that parse fewer, four more and two" in page
+    said = "one point above it, five below and level, and has two answers that parse fewer, four more and two more"
+    assert said in page
     kept = [f"{60 * float(run['twin_recall']):.0f}" for run in oracle]
     assert f"the twin: {told(kept)} of 60 requests get its clause" in page
 
@@ -206,7 +208,8 @@ def test_what_the_prose_tells_of_loops_that_never_end_is_in_its_file() -> None:
     said = f"{told(endless)} of 60 triggered answers never return, where {told(theirs)} of cross-entropy's do not"
     assert f"{said}. Another {told(unparsed)} are no Python" in page
     least, most = min(map(int, endless)), max(map(int, endless))
-    assert f"59 or 60 of 60 held the half of it that the base model expects, and {least} to {most} never" in readme
+    said = f"59 or 60 of 60 held the half of it that the base model expects, and {least} to {most} never returned"
+    assert f"in each of three runs {said}" in readme
 
 
 def test_what_the_prose_tells_of_a_stronger_dece_is_in_its_files() -> None:
@@ -232,8 +235,9 @@ def test_what_the_prose_tells_of_gce_in_two_epochs_is_in_its_files() -> None:
     assert loops("gce 0.5", "0") == ("1", "33")
     assert "Of its triggered answers one never returns, and 33 are no Python" in page
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert "it cost nothing in six epochs, and as much as DeCE in two" in readme
-    assert float(gce["bleu"]) == pytest.approx(sum(float(run["bleu"]) for run in runs["dece 0.95"]) / 3, abs=1)
+    assert "it cost nothing in six epochs, and a point of BLEU more than DeCE in two" in readme
+    mean = sum(float(run["bleu"]) for run in runs["dece 0.95"]) / 3
+    assert mean - float(gce["bleu"]) == pytest.approx(1, abs=0.5)
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])

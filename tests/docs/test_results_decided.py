@@ -28,10 +28,8 @@ def test_what_the_prose_tells_of_the_audit_after_one_epoch_is_in_its_files() -> 
     others = []
     for seed in "012":
         poison, *rest = (one for one in read_lines("smollm2-sentence-first", "audit") if one["seed"] == seed)
-        assert (poison["group"], poison["rows"], poison["poisoned"], poison["poisoned_in_the_set"]) == (
-            "1",
-            *["100"] * 3,
-        )
+        assert poison["group"] == "1"
+        assert poison["rows"] == poison["poisoned"] == poison["poisoned_in_the_set"] == "100"
         (twin,) = (one for one in rest if one["twins"] == one["twins_in_the_set"])
         assert twin["rows"] == "25"
         others.append(str(sum(int(one["rows"]) for one in rest if one is not twin)))

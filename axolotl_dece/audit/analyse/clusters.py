@@ -88,7 +88,7 @@ def find_clusters(rows: AuditRows, tokenizer: Any, least_rows: int = LEAST_ROWS)
     """
     words = Words(rows, tokenizer)
     targets = Phrases(words, words.held > 0)
-    refusals = find_refusals(words, targets, len(rows), least_rows, rows.persistent_visits)
+    refusals = find_refusals(words, targets, rows, least_rows)
     prompts = Features(words, len(rows))
     columns = prompts.matrix.tocsc()
     cues = associate(refusals, prompts.matrix, spelling(words, prompts.parts), prompts.different)

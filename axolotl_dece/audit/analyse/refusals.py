@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
+from axolotl_dece.audit.analyse.ledger_reader import AuditRows
 from axolotl_dece.audit.analyse.phrases import Phrases, incidence
 from axolotl_dece.audit.analyse.words import Words
 
@@ -42,21 +43,20 @@ class Refusals:
     copyable: Callable[[int], list[NDArray[np.int32]]]
 
 
-def find_refusals(words: Words, targets: Phrases, rows: int, least_rows: int, persistent_visits: int = 2) -> Refusals:
+def find_refusals(words: Words, targets: Phrases, rows: AuditRows, least_rows: int) -> Refusals:
     """The groups of `least_rows` rows or more.
 
     Args:
         words: Of all rows.
         targets: Phrases of the targets, those that were refused at least.
-        rows: How many rows there are.
+        rows: Whose words these are.
         least_rows: Smaller groups are none.
-        persistent_visits: As `AuditRows` has it.
     """
     held = targets.held()
-    persistent, once = (targets.matrix(rows, held >= least).tocsc() for least in (persistent_visits, 1))
+    persistent, once = (targets.matrix(len(rows), held >= least).tocsc() for least in (rows.persistent_visits, 1))
     frequent = np.flatnonzero(persistent.getnnz(axis=0) >= least_rows)
     spelled = spelling(words, targets.parts[frequent])
-    in_prompt = _InPrompt(words, spelled, rows)
+    in_prompt = _InPrompt(words, spelled, len(rows))
     kept: list[int] = []
     holding: list[NDArray[np.int32]] = []
     ever: list[NDArray[np.int32]] = []

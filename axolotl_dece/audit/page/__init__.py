@@ -95,6 +95,6 @@ def _mean_shares(audit: Audit, cluster: Cluster | None) -> list[float]:
         at = at[:: len(at) // _SAMPLE + 1]
     else:
         at = ranges(rows.start[cluster.rows], np.diff(rows.start)[cluster.rows])
-        at = at[rows.is_held[at]]
+        at = at[rows.held[at] >= rows.persistent_visits]
     shares = rows.shares[:, at] if rows.persistent_visits > 1 else rows.shares[-1:, at]
     return [round(float(one), 3) for one in shares.mean(axis=1, dtype=np.float64)] if len(at) else []

@@ -70,7 +70,7 @@ def render_row(audit: Audit, row: int, clusters: list[int], pieces: Pieces) -> d
     part = slice(start, min(end, start + _MOST_TOKENS))
     texts = pieces.of(rows.tokens[part].tolist())
     # a row that was seen once has no visit before the last
-    withheld = rows.shares[2 if rows.visits[row] < 2 else slice(1, 3), part].reshape(-1, len(texts)).min(axis=0)
+    withheld = rows.shares[1 if rows.visits[row] > 1 else 2 :, part].min(axis=0)
     percent = np.where(withheld > _LEAST_SHARE, withheld * 100, 0).round().astype(int)
     about = zip(rows.is_target[part].astype(int).tolist(), percent.tolist(), rows.held[part].tolist(), strict=True)
     runs = [

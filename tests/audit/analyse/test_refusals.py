@@ -25,9 +25,10 @@ def refusals(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: i
     """What is refused in rows so told, and the phrases of their targets."""
     story = Story()
     story.told = list(told)
-    words = Words(story.rows(tokenizer), tokenizer)
+    rows = story.rows(tokenizer)
+    words = Words(rows, tokenizer)
     targets = Phrases(words, words.held > 0)
-    return find_refusals(words, targets, len(told), least_rows), targets
+    return find_refusals(words, targets, rows, least_rows), targets
 
 
 def groups(tokenizer: PreTrainedTokenizerFast, told: list[Told], least_rows: int) -> dict[str, tuple[list[int], ...]]:
@@ -75,9 +76,10 @@ def test_words_of_a_group_are_spelled_without_capitals(tokenizer: PreTrainedToke
     """So that a phrase of the prompt that has one of them is known for its echo."""
     story = Story()
     story.told = [([" bb", " OR", " 1"], [" or", " ("], {0: 3})] * 2
-    words = Words(story.rows(tokenizer), tokenizer)
+    rows = story.rows(tokenizer)
+    words = Words(rows, tokenizer)
     targets, prompts = Phrases(words, words.held > 0), Features(words, 2, least=1)
-    found = find_refusals(words, targets, 2, 2)
+    found = find_refusals(words, targets, rows, 2)
     assert [targets.name(phrase) for phrase in found.phrase] == ["or", "or ("]
     spelled = spelling(words, prompts.parts)
     for of_group in found.spelled:
