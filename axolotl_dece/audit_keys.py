@@ -1,8 +1,8 @@
-"""What cannot stand beside `dece_audit` and `dece_decisions`; imported when one of them is set."""
+"""What cannot stand beside `dece_audit`, `dece_decisions` and `dece_release`; imported when one of them is set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from axolotl_dece.loss.names import LOSSES
@@ -24,8 +24,30 @@ def find_audit_problems(raw: Mapping[str, Any]) -> list[str]:
     for key, why in (("dece_audit", _NO_LEDGER), ("dece_decisions", _NO_TRUST)):
         if raw.get(key) and loss in _OTHERS:
             problems.append(f"`{key}: {raw[key]}` with `loss: {loss}`: {why}; remove it, or write `dece` or `gce`")
+    problems += _release_problems(raw)
     for key in ("dece_audit", "dece_decisions"):
         streams = [name for name in ("streaming", "pretraining_dataset") if raw.get(name)]
         if raw.get(key) and streams:
             problems.append(f"`{key}: {raw[key]}` needs rows that can be counted; remove it, or `{streams[0]}`")
     return problems
+
+
+def _release_problems(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Why a run would never get to its `dece_release`, or have nothing to decide by."""
+    release = raw.get("dece_release")
+    if release is None:
+        return
+    if raw["loss"] not in _HOLD_BACK:
+        yield f"`dece_release: {release}` with `loss: {raw['loss']}`: it ends what `dece` or `gce` hold back; remove it"
+    elif raw.get("dece_audit") is not True:
+        yield f"`dece_release: {release}` decides by the ledger; write `dece_audit: true`, or remove it"
+    epochs = raw.get("num_epochs", 1)
+    if raw.get("max_steps") is None and _is_number(release) and _is_number(epochs) and epochs <= release:
+        yield (
+            f"`dece_release: {release}` is not before the end of `num_epochs: {epochs}`, so nothing would train "
+            "after it; lower it, or write more epochs"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

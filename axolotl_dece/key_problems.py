@@ -18,6 +18,7 @@ from axolotl_dece.schedule import KEY_OF_SCHEDULE
 
 _ENDS = ("num_epochs", "max_steps")
 _MOVE_ALPHA = ("dece_alpha_schedule", *KEY_OF_SCHEDULE.values(), "streaming", "pretraining_dataset")
+_AUDIT = ("dece_audit", "dece_decisions", "dece_release")
 _AT_A_TIME = ("micro_batch_size", "gradient_accumulation_steps", "sequence_len")
 
 
@@ -66,7 +67,7 @@ def find_problems(raw: Mapping[Any, Any], fields: Fields | None = None) -> list[
         )
         return problems
     problems += _impossible_numbers(raw, fields or {})
-    if raw.get("dece_audit") or raw.get("dece_decisions"):
+    if any(raw.get(key) for key in _AUDIT):
         from axolotl_dece.audit_keys import find_audit_problems
 
         problems += find_audit_problems(raw)

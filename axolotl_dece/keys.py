@@ -134,6 +134,15 @@ class DeceKeys(BaseModel):
         "set, trusted ones train as under cross-entropy.",
     )
 
+    dece_release: int | None = Field(
+        default=None,
+        ge=1,
+        strict=True,
+        description="After how many epochs the run audits itself: the rows of groups that look planted leave the "
+        "training, and all others train on as under cross-entropy. Needs `dece_audit: true`; of `loss: dece` or `gce`; "
+        "see docs/audit.md.",
+    )
+
     @field_validator(*BLOCKS, mode="before")
     @classmethod
     def check_block(cls, value: Any, info: ValidationInfo) -> Any:
@@ -154,7 +163,7 @@ class DeceKeys(BaseModel):
 def alpha_schedule(keys: Mapping[str, Any]) -> AlphaSchedule:
     """The schedule that a validated config asks for."""
     name: ScheduleName = keys["dece_alpha_schedule"]
-    return AlphaSchedule(name, keys[KEY_OF_SCHEDULE[name]])
+    return AlphaSchedule(name, keys[KEY_OF_SCHEDULE[name]], keys["dece_release"])
 
 
 def meant_schedule(raw: Mapping[str, Any]) -> ScheduleName:
@@ -173,7 +182,8 @@ def find_warnings(keys: Mapping[str, Any], num_epochs: float | None) -> list[str
     if keys["loss"] != "dece":
         return warnings
     schedule = alpha_schedule(keys)
-    last = schedule.value ** max(1, math.ceil(num_epochs or 1)) if schedule.name == "epoch" else schedule.value
+    epochs = min(max(1, math.ceil(num_epochs or 1)), schedule.release or math.inf)
+    last = schedule.value**epochs if schedule.name == "epoch" else schedule.value
     if last < 1e-3:
         warnings.append(f"alpha falls to {last:.2g}: almost nothing is learned at the end of the run")
     if eps == 0.0:

@@ -34,6 +34,11 @@ class Progress:
     epoch: int
 
 
+def is_released(release: int | None, epoch: int) -> bool:
+    """Whether a run with `dece_release: release` is past it in the pass `epoch`, from 0."""
+    return release is not None and epoch >= release
+
+
 @dataclass(frozen=True)
 class AlphaSchedule:
     """alpha as a function of progress.
@@ -45,13 +50,17 @@ class AlphaSchedule:
     Args:
         name: One of the three.
         value: dece_alpha_base, dece_alpha_final or dece_alpha; in [0, 1).
+        release: dece_release: after so many epochs alpha is 1, which is cross-entropy. None is never.
     """
 
     name: ScheduleName
     value: float
+    release: int | None = None
 
     def at(self, progress: Progress) -> float:
         """alpha of the optimiser step that begins at `progress`, in [0, 1]."""
+        if is_released(self.release, progress.epoch):
+            return 1.0
         if self.name == "epoch":
             return self.value ** (progress.epoch + 1)
         if self.name == "linear":
@@ -67,7 +76,8 @@ class AlphaSchedule:
     def __str__(self) -> str:
         """How alpha moves, in a banner's words."""
         words = {"epoch": f"{self.value} ** epoch", "linear": f"1 -> {self.value} by step"}
-        return words.get(self.name, f"{self.value}, constant")
+        moves = words.get(self.name, f"{self.value}, constant")
+        return moves if self.release is None else f"{moves}, from epoch {self.release + 1} on 1"
 
     def plan(self, total_steps: int, steps_per_epoch: float, points: int = 11) -> list[tuple[int, float]]:
         """(optimiser step, alpha) at up to `points` steps spread over a run, the first and the last among them."""

@@ -15,10 +15,10 @@ import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from axolotl_dece.loss.criterion import Criterion
+from axolotl_dece.loss.criterion import CROSS_ENTROPY, Criterion, Mixture
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.objective import Objective, StepTotals
-from axolotl_dece.schedule import AlphaSchedule, Progress
+from axolotl_dece.schedule import AlphaSchedule, Progress, is_released
 from axolotl_dece.step_checks import check_calls, check_finite, check_tokens
 
 
@@ -33,17 +33,29 @@ class StepKeeper(TrainerCallback):
         trainer: Its `get_batch_samples` is wrapped on the instance: the one place that sees a whole step.
         objective: What computes the loss.
         schedule: alpha over training, or None where the loss has none.
+        release: After how many epochs the loss becomes cross-entropy; None is never.
 
     Attributes:
+        before_count: Called with the micro-batches of every optimiser step before their targets are counted, by who may
+            take labels out.
         before_step: Called with the micro-batches of every optimiser step before it runs.
     """
 
-    def __init__(self, trainer: AxolotlTrainer, objective: Objective, schedule: AlphaSchedule | None) -> None:
+    def __init__(
+        self,
+        trainer: AxolotlTrainer,
+        objective: Objective,
+        schedule: AlphaSchedule | None,
+        release: int | None = None,
+    ) -> None:
         self.trainer = trainer
         self.objective = objective
         self.schedule = schedule
+        self._release = release
+        self._defence = objective.criterion
         self._fetch: Callable[..., tuple[list[Any], Any]] = trainer.get_batch_samples
         trainer.get_batch_samples = self._get_batch_samples
+        self.before_count: list[Callable[[list[Any]], None]] = []
         self.before_step: list[Callable[[list[Any]], None]] = []
         self._epoch: int | None = None
         self._expected_calls = 0
@@ -67,6 +79,8 @@ class StepKeeper(TrainerCallback):
         return batches, num_items
 
     def _begin_step(self, batches: list[Any], device: torch.device) -> None:
+        for take_out in self.before_count:
+            take_out(batches)
         accelerator = self.trainer.accelerator
         tokens = torch.stack([count_targets(batch).to(device) for batch in batches]).sum()
         all_tokens = accelerator.gather(tokens.reshape(1)).sum().clamp(min=1)
@@ -77,11 +91,13 @@ class StepKeeper(TrainerCallback):
             look(batches)
 
     def _criterion(self) -> Criterion:
-        if self.schedule is None:
-            return self.objective.criterion
+        if is_released(self._release, self.epoch):
+            return CROSS_ENTROPY
+        if self.schedule is None or not isinstance(self._defence, Mixture):
+            return self._defence
         state = self.trainer.state
         progress = Progress(state.global_step, state.max_steps, self.epoch)
-        return replace(self.objective.mixture, alpha=self.schedule.at(progress))
+        return replace(self._defence, alpha=self.schedule.at(progress))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Forget an earlier attempt: a trainer that looks for a batch size starts over in the same process."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 ACCOUNT_FILE = "dece_decisions.json"
 LEDGER_FILE = "_dece_ledger.parquet"
+RELEASE_FILE = "_dece_release.json"
 REVIEW_FILE = "_dece_review.jsonl"
 EXPORT_SUFFIXES = (".parquet", ".jsonl")
 

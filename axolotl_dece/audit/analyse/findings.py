@@ -16,6 +16,7 @@ from axolotl_dece.audit.analyse.clusters import LEAST_ROWS, Cluster, find_cluste
 from axolotl_dece.audit.analyse.ledger_reader import AuditRows, read_audit
 from axolotl_dece.audit.analyse.pieces import Pieces
 from axolotl_dece.audit.analyse.places import Places, find_places
+from axolotl_dece.audit.released import say_release
 from axolotl_dece.util.digest import file_digest
 
 # of the pull on a token
@@ -99,6 +100,11 @@ class Audit:
     def notes(self) -> list[str]:
         """What a reader has to know before believing any of it."""
         notes = []
+        if release := self.rows.facts.get("release"):
+            notes.append(
+                f"{say_release(release).capitalize()} (`dece_release`). To drop a group keeps its rows out of the next "
+                "run from the start; to trust it brings them back."
+            )
         if self.rows.persistent_visits == 1:
             notes.append(
                 "No row was seen twice, so what was refused once counts. After two epochs it takes two refusals."

@@ -110,7 +110,7 @@ def read_audit(folder: Path) -> AuditRows:
     if "input_ids" not in columns:
         raise ValueError(f"{folder / LEDGER_FILE} is not the ledger of a finished run")
     _check_run(folder, facts)
-    return _build(folder / LEDGER_FILE, facts)
+    return read_rows_of_ledger(folder / LEDGER_FILE, facts)
 
 
 def _check_run(folder: Path, facts: dict[str, Any]) -> None:
@@ -133,7 +133,8 @@ def _check_run(folder: Path, facts: dict[str, Any]) -> None:
     )
 
 
-def _build(path: Path, facts: dict[str, Any]) -> AuditRows:
+def read_rows_of_ledger(path: Path, facts: dict[str, Any]) -> AuditRows:
+    """The rows of a ledger with tokens, whose facts were read already; ValueError where it is broken."""
     # column by column: all at once would be in memory twice
     is_target = flat(read_columns(path, "is_target"), "is_target")
     targets = int(is_target.sum())

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from axolotl.utils.dict import DictDefault
+from datasets import Dataset
 from transformers import Trainer
 
 from axolotl_dece.audit import ACCOUNT_FILE
@@ -16,8 +17,10 @@ from axolotl_dece.audit.decisions import Decisions, read_decisions
 from axolotl_dece.audit.record.ledger import Ledger
 from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
 from axolotl_dece.audit.record.origin import describe_origin
-from axolotl_dece.audit.record.row_table import RowTable, tabulate
+from axolotl_dece.audit.record.release import Release
+from axolotl_dece.audit.record.row_table import RowTable, read_rows, tabulate
 from axolotl_dece.audit.record.row_watch import RowWatch
+from axolotl_dece.audit.released import say_release
 from axolotl_dece.features import Feature, Run
 from axolotl_dece.run_file import RUN_ID
 
@@ -25,7 +28,7 @@ _MOST_SHOWN = 5
 
 
 class RowRecord(Feature):
-    """`dece_audit: true` and `dece_decisions: FILE`."""
+    """`dece_audit: true`, `dece_decisions: FILE` and `dece_release: EPOCHS`."""
 
     _decisions: Decisions | None = None
     _origin: dict[str, Any] | None = None
@@ -59,9 +62,20 @@ class RowRecord(Feature):
         trusted = sorted(self._decisions.trust) if self._decisions else []
         watch = RowWatch(run.keeper.objective, ledger, trusted, lambda: run.keeper.epoch)
         run.keeper.before_step.append(watch.begin_step)
-        run.trainer.add_callback(
-            LedgerKeeper(run.trainer, watch, table, facts, lambda: run.cfg.resume_from_checkpoint, self._decisions)
-        )
+
+        def resume_from() -> str | None:
+            found: str | None = run.cfg.resume_from_checkpoint  # axolotl may set it after this
+            return found
+
+        kept = LedgerKeeper(run.trainer, watch, table, facts, resume_from, self._decisions)
+        run.trainer.add_callback(kept)
+        if run.cfg.dece_release:
+            refuse_without_prompts(run.trainer.train_dataset, run.cfg.dece_release)
+            release = Release(run.keeper, kept, run.cfg.dece_release, frozenset(trusted), resume_from)
+            run.trainer.add_callback(release)
+            run.parameters["dece_release"] = run.cfg.dece_release
+            run.described["release"] = release.account
+            said += [f"{say_release({'after_epochs': run.cfg.dece_release})} (`dece_release`)"]
         self._audited = run.cfg.output_dir if run.cfg.dece_audit else None
         return said
 
@@ -69,6 +83,15 @@ class RowRecord(Feature):
         """Point to the ledger."""
         found = self._audited
         return [f"`axolotl dece audit {found}` shows which rows were held back, and takes decisions"] if found else []
+
+
+def refuse_without_prompts(dataset: Dataset, release: int) -> None:
+    """Raise ValueError when no row has a prompt: no group could be found, and a release would be cross-entropy."""
+    if not any((~rows.is_target & (rows.position > 0)).any() for rows in read_rows(dataset)):
+        raise ValueError(
+            f"`dece_release: {release}` finds what looks planted by the words of prompts, and no row has a prompt that "
+            "is not trained on; remove it, or set `train_on_inputs: false`"
+        )
 
 
 def drop_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,16 @@ class LedgerKeeper(TrainerCallback):
         self._write_part(args, Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Every rank writes its part; the first one merges them into one file with the rows' tokens."""
+        """The ledger of the whole run, beside the weights."""
+        self.write_whole(args, {"epochs": state.num_train_epochs, "steps": state.global_step})
+
+    def write_whole(self, args: TrainingArguments, facts: Mapping[str, Any]) -> None:
+        """Every rank writes its part; the first one merges them into one file with the rows' tokens, if one is kept.
+
+        Args:
+            args: Where to, and which rank this is.
+            facts: What the file says beside what identifies the run.
+        """
         if self.watch.ledger is None:
             return
         folder = Path(args.output_dir)
@@ -72,8 +81,8 @@ class LedgerKeeper(TrainerCallback):
             self.trainer.accelerator.wait_for_everyone()
         if args.process_index == 0:
             ledger = self._read_parts(folder) if args.world_size > 1 else self.watch.ledger
-            facts = self.facts | {"epochs": state.num_train_epochs, "steps": state.global_step}
-            write_ledger(folder / LEDGER_FILE, ledger, self.table, read_rows(self.trainer.train_dataset), facts)
+            tokens = read_rows(self.trainer.train_dataset)
+            write_ledger(folder / LEDGER_FILE, ledger, self.table, tokens, self.facts | dict(facts))
             for part in parts:
                 part.unlink(missing_ok=True)
 

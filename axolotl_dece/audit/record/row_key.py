@@ -70,6 +70,12 @@ def target_keys(batch: Mapping[str, Any]) -> Tensor:
     return F.pad(keys, (0, 1), value=NO_ROW)[:, 1:].reshape(-1)
 
 
+def tokens_of_rows(batch: Mapping[str, Any], keys: Tensor) -> Tensor:
+    """Which tokens of a collated batch belong to rows with one of `keys` [K]; bool [B, T], the shape of its labels."""
+    tokens, places = batch["input_ids"], places_of(batch)
+    return torch.isin(row_keys(tokens, batch["labels"], places, tokens.numel()), keys)[places.segment]
+
+
 def places_of(batch: Mapping[str, Any]) -> Places:
     """Tell the rows of a batch apart: by line, by `position_ids` that start anew, by numbers in the mask."""
     tokens = batch["input_ids"]

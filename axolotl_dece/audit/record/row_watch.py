@@ -33,24 +33,32 @@ class RowWatch:
         self, objective: Objective, ledger: Ledger | None, trusted: Sequence[int], epoch: Callable[[], int]
     ) -> None:
         self.objective = objective
-        self.ledger = ledger
         self._trusted = torch.tensor(sorted(trusted), dtype=torch.int64)
         self._epoch = epoch
         self._step_epoch = 0
         self._expected: deque[Tensor] = deque()
         self._arrived: list[tuple[Tensor, Tensor]] = []
         self._copied: torch.cuda.Event | None = None
-        if ledger is not None:
-            objective.observe = self._observe
+        self.start(ledger)
 
     def start(self, ledger: Ledger | None) -> None:
         """Begin training with `ledger`, and forget an earlier attempt."""
         self.ledger = ledger
         self._arrived = []
+        self._is_over = False
+        self.objective.observe = self._observe if ledger is not None else None
+
+    def end(self) -> None:
+        """Watch no more: the ledger stays as it is, and every row trains on what the objective says."""
+        self.end_step()
+        self._is_over = True
+        self.objective.observe = None
 
     def begin_step(self, batches: Sequence[Mapping[str, Any]]) -> None:
         """Find the rows of the micro-batches of an optimiser step before it runs."""
         self.end_step()  # the leftovers of an epoch that the trainer never took a step on
+        if self._is_over:
+            return
         self._step_epoch = self._epoch()
         keys = [target_keys(batch) for batch in batches]
         if self.ledger is not None:
