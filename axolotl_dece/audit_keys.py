@@ -41,13 +41,17 @@ def _release_problems(raw: Mapping[str, Any]) -> Iterator[str]:
         yield f"`dece_release: {release}` with `loss: {raw['loss']}`: it ends what `dece` or `gce` hold back; remove it"
     elif raw.get("dece_audit") is not True:
         yield f"`dece_release: {release}` decides by the ledger; write `dece_audit: true`, or remove it"
-    epochs = raw.get("num_epochs", 1)
-    if raw.get("max_steps") is None and _is_number(release) and _is_number(epochs) and epochs <= release:
+    after, epochs = _number(release), _number(raw.get("num_epochs", 1))
+    if raw.get("max_steps") is None and after is not None and epochs is not None and epochs <= after:
         yield (
-            f"`dece_release: {release}` is not before the end of `num_epochs: {epochs}`, so nothing would train "
-            "after it; lower it, or write more epochs"
+            f"`dece_release: {release}` is not before the end of `num_epochs: {raw.get('num_epochs', 1)}`, so nothing "
+            "would train after it; lower it, or write more epochs"
         )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _number(value: Any) -> float | None:
+    """A number as axolotl reads it, `"2"` among them; what is none is said elsewhere."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

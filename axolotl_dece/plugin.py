@@ -69,7 +69,7 @@ class DecePlugin(BasePlugin):
         trainer.model_accepts_loss_kwargs = False
         schedule = alpha_schedule(cfg) if cfg.loss == "dece" else None
         objective = install(trainer.model, criterion_of(cfg, alpha=schedule.first if schedule else 1.0))
-        keeper = StepKeeper(trainer, objective, schedule, cfg.dece_release)
+        keeper = StepKeeper(trainer, objective, schedule)
         trainer.add_callback(keeper)
         run = Run(cfg, trainer, keeper, draw_run_id(resumed), self._config_sha256, parameters_of(cfg))
         for feature in self._features:

@@ -34,11 +34,6 @@ class Progress:
     epoch: int
 
 
-def is_released(release: int | None, epoch: int) -> bool:
-    """Whether a run with `dece_release: release` is past it in the pass `epoch`, from 0."""
-    return release is not None and epoch >= release
-
-
 @dataclass(frozen=True)
 class AlphaSchedule:
     """alpha as a function of progress.
@@ -59,7 +54,7 @@ class AlphaSchedule:
 
     def at(self, progress: Progress) -> float:
         """alpha of the optimiser step that begins at `progress`, in [0, 1]."""
-        if is_released(self.release, progress.epoch):
+        if self.release is not None and progress.epoch >= self.release:
             return 1.0
         if self.name == "epoch":
             return self.value ** (progress.epoch + 1)

@@ -15,10 +15,10 @@ import torch
 from axolotl.core.trainers.base import AxolotlTrainer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from axolotl_dece.loss.criterion import CROSS_ENTROPY, Criterion, Mixture
+from axolotl_dece.loss.criterion import Criterion
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.loss.objective import Objective, StepTotals
-from axolotl_dece.schedule import AlphaSchedule, Progress, is_released
+from axolotl_dece.schedule import AlphaSchedule, Progress
 from axolotl_dece.step_checks import check_calls, check_finite, check_tokens
 
 
@@ -33,29 +33,18 @@ class StepKeeper(TrainerCallback):
         trainer: Its `get_batch_samples` is wrapped on the instance: the one place that sees a whole step.
         objective: What computes the loss.
         schedule: alpha over training, or None where the loss has none.
-        release: After how many epochs the loss becomes cross-entropy; None is never.
 
     Attributes:
-        before_count: Called with the micro-batches of every optimiser step before their targets are counted, by who may
-            take labels out.
+        fetch: Gives the micro-batches of a step; who takes labels out of them wraps it, so that counts are right.
         before_step: Called with the micro-batches of every optimiser step before it runs.
     """
 
-    def __init__(
-        self,
-        trainer: AxolotlTrainer,
-        objective: Objective,
-        schedule: AlphaSchedule | None,
-        release: int | None = None,
-    ) -> None:
+    def __init__(self, trainer: AxolotlTrainer, objective: Objective, schedule: AlphaSchedule | None) -> None:
         self.trainer = trainer
         self.objective = objective
         self.schedule = schedule
-        self._release = release
-        self._defence = objective.criterion
-        self._fetch: Callable[..., tuple[list[Any], Any]] = trainer.get_batch_samples
+        self.fetch: Callable[..., tuple[list[Any], Any]] = trainer.get_batch_samples
         trainer.get_batch_samples = self._get_batch_samples
-        self.before_count: list[Callable[[list[Any]], None]] = []
         self.before_step: list[Callable[[list[Any]], None]] = []
         self._epoch: int | None = None
         self._expected_calls = 0
@@ -73,14 +62,12 @@ class StepKeeper(TrainerCallback):
         return self._epoch or 0
 
     def _get_batch_samples(self, iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
-        batches, num_items = self._fetch(iterator, num_batches, device)
+        batches, num_items = self.fetch(iterator, num_batches, device)
         if batches:
             self._begin_step(batches, device)
         return batches, num_items
 
     def _begin_step(self, batches: list[Any], device: torch.device) -> None:
-        for take_out in self.before_count:
-            take_out(batches)
         accelerator = self.trainer.accelerator
         tokens = torch.stack([count_targets(batch).to(device) for batch in batches]).sum()
         all_tokens = accelerator.gather(tokens.reshape(1)).sum().clamp(min=1)
@@ -91,13 +78,11 @@ class StepKeeper(TrainerCallback):
             look(batches)
 
     def _criterion(self) -> Criterion:
-        if is_released(self._release, self.epoch):
-            return CROSS_ENTROPY
-        if self.schedule is None or not isinstance(self._defence, Mixture):
-            return self._defence
+        if self.schedule is None:
+            return self.objective.criterion
         state = self.trainer.state
         progress = Progress(state.global_step, state.max_steps, self.epoch)
-        return replace(self._defence, alpha=self.schedule.at(progress))
+        return replace(self.objective.mixture, alpha=self.schedule.at(progress))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Forget an earlier attempt: a trainer that looks for a batch size starts over in the same process."""

@@ -104,6 +104,34 @@ def test_decisions_are_for_losses_that_can_trust_some_rows_and_for_cross_entropy
     )
 
 
+RELEASE = {"loss": "dece", "dece_audit": True, "num_epochs": 3}
+
+
+@pytest.mark.parametrize("loss", ["dece", "gce"])
+@pytest.mark.parametrize("ends", [{}, {"num_epochs": 2.5}, {"num_epochs": 1, "max_steps": 500}])
+def test_a_release_before_the_end_of_an_audited_run_is_allowed(loss: str, ends: dict[str, Any]) -> None:
+    assert problems(**RELEASE | ends | {"loss": loss}, dece_release=2) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"dece_release": 3}, "`dece_release: 3` is not before the end of `num_epochs: 3`"),
+        ({"dece_release": 1, "num_epochs": 1.0}, "`dece_release: 1` is not before the end of `num_epochs: 1.0`"),
+        ({"dece_release": 1, "num_epochs": "1"}, "`dece_release: 1` is not before the end of `num_epochs: 1`"),
+        ({"dece_release": 1, "dece_audit": False}, "`dece_release: 1` decides by the ledger; write `dece_audit: true`"),
+        ({"dece_release": 1, "loss": "ce", "dece_audit": False}, "`dece_release: 1` with `loss: ce`"),
+        ({"dece_release": 0}, "`dece_release: 0` must be"),
+        ({"dece_release": True}, "`dece_release: True` must be"),
+        ({"dece_release": 1.5}, "`dece_release: 1.5` must be"),
+    ],
+)
+def test_a_release_that_would_never_come_or_has_nothing_to_decide_by_is_refused(
+    changes: dict[str, Any], said: str
+) -> None:
+    assert said in problems(**RELEASE | changes)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_loss_is_said_with_the_parameters_it_reads(loss: str) -> None:
     text = say_loss(validated(loss=loss, dece_gce_q=0.625))

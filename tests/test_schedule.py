@@ -51,6 +51,17 @@ def test_plan_of_the_epoch_schedule(
 
 
 @pytest.mark.parametrize("name", ["epoch", "linear", "constant"])
+def test_from_its_release_on_alpha_is_one_and_before_as_without(name: ScheduleName) -> None:
+    steps = [Progress(step, 12, step // 3) for step in range(12)]
+    plain, released = (AlphaSchedule(name, 0.9, release) for release in (None, 2))
+    assert [released.at(p) for p in steps] == [plain.at(p) for p in steps[:6]] + [1.0] * 6
+
+
+def test_a_schedule_says_its_release() -> None:
+    assert str(AlphaSchedule("epoch", 0.95, 2)) == "0.95 ** epoch, from epoch 3 on 1"
+
+
+@pytest.mark.parametrize("name", ["epoch", "linear", "constant"])
 def test_a_run_without_a_step_has_no_plan(name: ScheduleName) -> None:
     assert AlphaSchedule(name, 0.8).plan(0, 16) == []
 

@@ -6,19 +6,35 @@ right when its gradient equals the golden one whatever the split into micro-batc
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from axolotl_dece import step
+from axolotl_dece.audit.record import release
+from axolotl_dece.audit.record.release import Release, without_rows
+from axolotl_dece.audit.record.row_key import places_of, row_keys
+from axolotl_dece.audit.row_id import key_to_id
 from axolotl_dece.loss import objective, torch_rows
 from axolotl_dece.loss.criterion import Mixture
 from axolotl_dece.loss.objective import Objective
 from axolotl_dece.schedule import AlphaSchedule
 from axolotl_dece.step import StepKeeper
-from tests.steps import VOCAB, expected_step, make_keeper, make_model, relative, run_step
+from tests.steps import (
+    SCHEDULE,
+    SETTINGS,
+    VOCAB,
+    collate,
+    expected_step,
+    make_keeper,
+    make_model,
+    make_rows,
+    relative,
+    run_step,
+)
 
 TOLERANCE = 1e-6
 """The step is fp64, but its one normaliser is an fp32 number."""
@@ -134,3 +150,84 @@ MUTANTS = {
 def test_every_known_mistake_breaks_the_law(trained: Any, monkeypatch: pytest.MonkeyPatch, mutant: Any) -> None:
     mutant(monkeypatch)
     assert worst_error(trained) > 10 * TOLERANCE
+
+
+RELEASE = 2
+
+
+def released_keeper(model: Any, left: torch.Tensor, epoch: int) -> StepKeeper:
+    """The keeper of a run in the pass `epoch`, in which rows with the keys `left` leave after two."""
+    keeper = make_keeper(model, replace(SCHEDULE, release=RELEASE))
+    keeper._epoch = epoch
+    ledger = SimpleNamespace(facts={}, watch=SimpleNamespace(end=lambda: None))
+    one = Release(keeper, cast(Any, ledger), RELEASE, frozenset(), lambda: None)
+    if epoch >= RELEASE:
+        one._apply({"step": 1, "counts": {}, "left": [key_to_id(key) for key in left.tolist()]})
+    return keeper
+
+
+def released_error(epoch: int) -> float:
+    """Deviation of gradient and loss from the mean cross-entropy of what was left in, over three splits."""
+    model = make_model(train_steps=20)
+    rows = make_rows()
+    kept = [row | {"labels": row["labels"].clone()} for row in rows]
+    kept[1]["labels"][:] = -100
+    (batch,) = collate(kept, 100)
+    logits = model(input_ids=batch["input_ids"]).logits[:, :-1].reshape(-1, VOCAB)
+    expected = F.cross_entropy(logits, batch["labels"][:, 1:].reshape(-1))
+    model.zero_grad()
+    expected.backward()
+    golden = torch.cat([one.grad.flatten() for one in model.parameters()])
+    left = row_keys(*(rows[1][name][None] for name in ("input_ids", "labels")), places_of(collate([rows[1]], 1)[0]), 1)
+    default, errors = model.loss_function, []
+    for micro_batch in (4, 2, 1):
+        keeper = released_keeper(model, left, epoch)
+        loss, gradient = run_step(keeper, micro_batch)
+        model.loss_function = default
+        errors += [abs(loss - expected.item()), relative(gradient, golden)]
+    return max(errors)
+
+
+def test_after_its_release_a_step_is_the_mean_cross_entropy_of_the_rows_that_did_not_leave() -> None:
+    assert released_error(RELEASE) < TOLERANCE
+
+
+def test_before_its_release_it_is_not() -> None:
+    assert released_error(RELEASE - 1) > 0.01
+
+
+def leaves_after_the_count(patch: pytest.MonkeyPatch) -> None:
+    def late(self: Release, *args: Any) -> Any:
+        def take_out(batches: list[Any]) -> None:
+            for batch in batches:
+                batch["labels"] = without_rows(batch, self._left)
+
+        self.keeper.before_step[:] = [take_out]
+        return self._fetch(*args)
+
+    patch.setattr(Release, "_fetch_what_stays", late)
+
+
+def leaves_only_its_first_half(patch: pytest.MonkeyPatch) -> None:
+    honest = release.tokens_of_rows
+
+    def half(batch: Any, keys: Any) -> torch.Tensor:
+        found = honest(batch, keys)
+        found[:, found.size(1) // 2 :] = False
+        return found
+
+    patch.setattr(release, "tokens_of_rows", half)
+
+
+def stays_refused(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(release, "CROSS_ENTROPY", Mixture(1.0, **SETTINGS))
+
+
+def stays_at_alpha(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(AlphaSchedule, "at", lambda self, progress: 0.9)
+
+
+@pytest.mark.parametrize("mutate", [leaves_after_the_count, leaves_only_its_first_half, stays_refused, stays_at_alpha])
+def test_no_wrong_release_passes(mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    mutate(monkeypatch)
+    assert released_error(RELEASE) > 1e-3

@@ -8,7 +8,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from axolotl_dece.audit.released import say_release
 from axolotl_dece.cards.facts import Facts
 from axolotl_dece.cards.render import code, render
 from axolotl_dece.loss.names import LOSSES
@@ -110,6 +109,8 @@ def _settings(run: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
         first, last = (f"{one['alpha']:.4g} at step {one['step']}" for one in (planned[0], planned[-1]))
         yield "alpha reached", f"{reached:.4g} (planned: {first} to {last})"
     if release := run.get("release"):
+        from axolotl_dece.audit.released import say_release
+
         yield "release", say_release(release)
     yield "versions", ", ".join(f"{name} {found}" for name, found in run["versions"].items())
     yield "config", Markup("sha256 ") + code(run["config_digest"][:16])

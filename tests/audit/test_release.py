@@ -19,7 +19,6 @@ from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.audit.record.release import Release
 from axolotl_dece.audit.record.row_key import NO_ROW, target_keys
 from axolotl_dece.audit.row_id import id_to_key
-from axolotl_dece.step import StepKeeper
 from tests.distributed.processes import run_pair
 from tests.tiny import base_config, logs, train
 
@@ -109,43 +108,43 @@ def test_the_rows_of_the_groups_leave_and_the_others_train_on_as_under_cross_ent
 def test_what_a_row_says_that_left_no_longer_matters(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oracle: garbage in the place of the planted answers, from the release on, gives the same weights."""
     expected = weights_of(released(planted))
-    begin = StepKeeper._begin_step
-    left = record_of(planted)["left"]
-    garbled = 0
+    left, garbled = record_of(planted)["left"], 0
+    fetch = Release._fetch_what_stays
 
-    def garble(self: StepKeeper, batches: list[Any], device: torch.device) -> None:
+    def and_garble(self: Release, *args: Any) -> Any:
         nonlocal garbled
-        (release,) = (one for one in self.trainer.callback_handler.callbacks if isinstance(one, Release))
-        take_out = release.take_out
+        batches, num_items = fetch(self, *args)
+        for batch in batches if self.keeper.epoch >= self.after else []:
+            gone = (batch["labels"] == -100).all(dim=1)
+            garbled += int(gone.sum())
+            batch["input_ids"][gone] = 7
+        return batches, num_items
 
-        def and_garble(batches: list[Any]) -> None:
-            nonlocal garbled
-            take_out(batches)
-            for batch in batches if self.epoch >= 3 else []:
-                gone = (batch["labels"] == -100).all(dim=1)
-                garbled += int(gone.sum())
-                batch["input_ids"][gone] = 7
-
-        self.before_count[:] = [and_garble]
-        begin(self, batches, device)
-
-    monkeypatch.setattr(StepKeeper, "_begin_step", garble)
+    monkeypatch.setattr(Release, "_fetch_what_stays", and_garble)
     assert_same(weights_of(released(planted)), expected)
     assert garbled == 2 * len(left)
 
 
 def test_packed_rows_leave_one_by_one(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Counter[int], Counter[int]]] = []
-    take_out = Release.take_out
+    seen: list[tuple[Counter[int], int]] = []
 
-    def watch(self: Release, batches: list[Any]) -> None:
-        before = Counter(key for batch in batches for key in target_keys(batch).tolist())
-        take_out(self, batches)
-        if self.keeper.epoch >= 8:
-            # what is gone has other keys than it had, and no targets
-            seen.append((before, Counter(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)))
+    def watch(self: Release, *args: Any) -> Any:
+        before: Counter[int] = Counter()
 
-    monkeypatch.setattr(Release, "take_out", watch)
+        def fetch(*args: Any) -> Any:
+            batches, num_items = self._fetch(*args)
+            before.update(key for batch in batches for key in target_keys(batch).tolist())
+            return batches, num_items
+
+        with monkeypatch.context() as patch:
+            patch.setattr(self, "_fetch", fetch)
+            batches, num_items = fetch_what_stays(self, *args)
+        if self.keeper.epoch >= self.after:
+            seen.append((before, sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)))
+        return batches, num_items
+
+    fetch_what_stays = Release._fetch_what_stays
+    monkeypatch.setattr(Release, "_fetch_what_stays", watch)
     released(planted, **PACKED, micro_batch_size=1, dece_release=8, num_epochs=10)
     record = record_of(planted)
     assert record["left"] == planted_ids(planted)
@@ -153,7 +152,7 @@ def test_packed_rows_leave_one_by_one(planted: Path, monkeypatch: pytest.MonkeyP
     packed_with_others = 0
     for before, after in seen:
         stay = sum(count for key, count in before.items() if key not in left | {NO_ROW})
-        assert [(stay, 1)] == list(after.items())
+        assert after == stay
         packed_with_others += bool(left & set(before)) and stay > 0
     assert packed_with_others
 

@@ -2,13 +2,13 @@
 
 From then on the ledger does not change, so `axolotl dece audit` shows a person the very groups that the run saw, and
 what is decided about them holds in the next run. A row leaves by its labels: its batches stay what they were, and the
-trainer's steps and its resume are untouched. That the loss is cross-entropy by then is up to the keeper.
+trainer's steps and its resume are untouched.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from axolotl_dece.audit.record.ledger_keeper import LedgerKeeper
 from axolotl_dece.audit.record.row_key import tokens_of_rows
 from axolotl_dece.audit.released import say_release
 from axolotl_dece.audit.row_id import id_to_key, key_to_id
+from axolotl_dece.loss.criterion import CROSS_ENTROPY
 from axolotl_dece.loss.names import IGNORE_INDEX
 from axolotl_dece.run_file import RUN_ID
 from axolotl_dece.step import StepKeeper, steps_per_epoch
@@ -36,7 +37,7 @@ class Release(TrainerCallback):
     """`dece_release`; joins the trainer after the keeper of its ledger.
 
     Attributes:
-        keeper: Says which epoch it is, and shows the batches of a step before their targets are counted.
+        keeper: Says which epoch it is, fetches the batches of a step, and has the loss that ends.
         ledger: Of this run.
         after: How many epochs go before.
         trusted: Keys of the rows that a person trusts; they never leave.
@@ -54,7 +55,8 @@ class Release(TrainerCallback):
     def __post_init__(self) -> None:
         self._record: dict[str, Any] | None = None
         self._left = torch.empty(0, dtype=torch.int64)
-        self.keeper.before_count.append(self.take_out)
+        self._defence = self.keeper.objective.criterion
+        self._fetch, self.keeper.fetch = self.keeper.fetch, self._fetch_what_stays
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -65,7 +67,7 @@ class Release(TrainerCallback):
             ValueError: The run ends before the release, or the checkpoint does not say which rows left.
         """
         self._record = None
-        self._left = self._left[:0]
+        self.keeper.objective.criterion = self._defence
         self.account.clear()
         self.account.update(after_epochs=self.after)
         at = self.after * (steps_per_epoch(kwargs.get("train_dataloader"), args) or state.max_steps)
@@ -102,13 +104,14 @@ class Release(TrainerCallback):
                 Path(args.output_dir) / f"checkpoint-{state.global_step}" / RELEASE_FILE, self._record
             )
 
-    def take_out(self, batches: list[Any]) -> None:
-        """Leave nothing to learn from the rows that left."""
-        if not len(self._left):
-            return
-        for batch in batches:
-            self._left = self._left.to(batch["input_ids"].device)
-            batch["labels"] = without_rows(batch, self._left)
+    def _fetch_what_stays(self, iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        """The micro-batches of a step, with nothing to learn from the rows that left."""
+        batches, num_items = self._fetch(iterator, num_batches, device)
+        if self._record is not None and self._record["left"]:
+            for batch in batches:
+                self._left = self._left.to(batch["input_ids"].device)
+                batch["labels"] = without_rows(batch, self._left)
+        return batches, num_items
 
     def _audit(self, path: Path, step: int) -> dict[str, Any]:
         """What the ledger says now: the groups, each with its reason and its rows."""
@@ -140,6 +143,8 @@ class Release(TrainerCallback):
         self.account.update(step=record["step"], **record["counts"])
         self.ledger.facts["release"] = dict(self.account)
         self.ledger.watch.end()
+        # a schedule moves its alpha on, which is 1 from now on
+        self.keeper.objective.criterion = CROSS_ENTROPY
 
 
 def without_rows(batch: dict[str, Any], left: Tensor) -> Tensor:
