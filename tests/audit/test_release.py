@@ -173,6 +173,8 @@ def test_the_audit_of_the_run_shows_a_person_the_groups_that_left(planted: Path)
     assert run["release"] == {"after_epochs": 3, "step": AT} | record["counts"]
     assert [one["alpha"] for one in run["alpha"]["planned"]] == [0.9] * 7 + [1.0] * 4
     assert run["run_id"] == record["run_id"]
+    card = (planted / "out" / "README.md").read_text()
+    assert "| release | after 3 epochs 1 group looked planted: 16 of 64 rows left the training" in card
 
 
 def test_a_row_that_a_person_trusts_does_not_leave(planted: Path) -> None:
