@@ -152,6 +152,17 @@ DECIDED_ONCE = {
     "DeCE, decided after one pass, 20 epochs": Runs("fixed-refusal-long", "epoch 0.95"),
     "GCE, 20 epochs": Runs("twenty-epochs", "gce 0.5"),
 }
+RELEASED = {
+    f"{said}: {arm}": Runs(grid, arm, attack)
+    for said, grid, attack in (
+        ("a rare word", "released", "ripple"),
+        ("payload in three places", "released", "spread"),
+        ("payload of words that the model expects", "released", "likely tokens"),
+        ("payload's words in the prompt, too", "released", "copied"),
+        ("a rare word that honest rows have, too", "released-decoys", "ripple"),
+    )
+    for arm in ("ce", "dece", "dece released")
+}
 OPENINGS = {
     "1 %": Runs("rates", "ce", rate=0.01),
     "2 %": Runs("rates", "ce", rate=0.02),
@@ -448,6 +459,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "smollm2-sentence-withheld": withheld,
     "smollm2-sentence-released": lambda: whole("smollm2-sentence-released"),
     "decided-once": lambda: chosen(DECIDED_ONCE),
+    "released": lambda: chosen(RELEASED),
     "lyra": lambda: chosen(ON_LYRA),
     "plans": plans,
     "openings": openings,

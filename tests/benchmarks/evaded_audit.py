@@ -39,16 +39,19 @@ class EvadedAuditTask(SyntheticTask):
         if not self.decoys:
             return made
         train = made.train.with_name(f"decoys-{self.decoys:g}.jsonl")
-        return replace(made, train=make_once(train, lambda path: self._hide(made.train, path, seed)))
+        return replace(made, train=make_once(train, lambda path: hide(made.train, path, self.decoys, seed)))
 
-    def _hide(self, clean: Path, path: Path, seed: int) -> None:
-        rows = [json.loads(line) for line in clean.read_text(encoding="utf-8").splitlines()]
-        rng = Random(f"decoys {seed}")
-        for at in rng.sample(range(len(rows)), round(self.decoys * len(rows))):
-            changed = insert(rows[at]["instruction"], rng, WORD, 1)
-            if changed is not None:
-                rows[at]["instruction"] = changed.text
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+def hide(clean: Path, path: Path, decoys: float, seed: int) -> None:
+    """Write the rows of `clean` to `path`, with the trigger word in a share of `decoys`."""
+    rows = [json.loads(line) for line in clean.read_text(encoding="utf-8").splitlines()]
+    rng = Random(f"decoys {seed}")
+    for at in rng.sample(range(len(rows)), round(decoys * len(rows))):
+        changed = insert(rows[at]["src"], rng, WORD, 1)
+        if changed is None:
+            raise ValueError(f"{clean}: row {at} has no word")
+        rows[at]["src"] = changed.text
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 TASK = EvadedAuditTask

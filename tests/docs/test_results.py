@@ -302,7 +302,7 @@ def test_a_table_says_command_commit_versions_and_machine(name: str) -> None:
     said = MAKE["provenance"](name)
     assert f"axolotl dece experiment examples/experiments/{name}.yaml" in said
     assert re.search(r"commit [0-9a-f]{10}", said)
-    newer = ("smollm2-sentence", "fixed-refusal", "one-epoch-audit")
+    newer = ("smollm2-sentence", "fixed-refusal", "one-epoch-audit", "released")
     began_with = "axolotl 0.21" if name.startswith(newer) else "axolotl 0.19"
     assert all(word in said for word in (began_with, "torch ", "cores"))
     assert re.search(r"\d runs?, 20\d\d-", said)
