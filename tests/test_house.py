@@ -18,12 +18,12 @@ def test_a_config_of_two_lines_loads_the_core_alone() -> None:
     theirs = loaded_by("axolotl.core.trainers.base", "axolotl.integrations.base")
     ours = loaded_by("axolotl_dece.plugin")
     assert {name.split(".")[1] for name in ours["files"] if "." in name}.isdisjoint(FEATURES)
-    assert lines_of(*ours["files"].values()) <= 2425
+    assert lines_of(*ours["files"].values()) <= 2415
     assert set(ours["heavy"]) <= set(theirs["heavy"])
 
 
 def test_the_first_half_hour_of_a_reader_stays_short() -> None:
-    assert lines_of(*(ROOT / "axolotl_dece" / name for name in FIRST_HALF_HOUR)) < 820
+    assert lines_of(*(ROOT / "axolotl_dece" / name for name in FIRST_HALF_HOUR)) < 815
 
 
 @pytest.mark.slow
@@ -36,7 +36,7 @@ def test_the_page_for_developers_counts_what_the_command_counts() -> None:
 @pytest.mark.slow
 def test_a_whole_run_of_a_config_of_two_lines_loads_its_card_beside_the_core_and_nothing_else() -> None:
     files = loaded_by_a_run()["files"]
-    assert lines_of(*files.values()) <= 3640
+    assert lines_of(*files.values()) <= 3635
     rooms = [name.split(".")[1] for name in files if name.count(".") > 1]
     # the poison's, the audit's and the evaluation's own modules stay out; names of their files are read
     assert set(rooms) == {"loss", "data", "util", "cards"}

@@ -1,6 +1,6 @@
 """What the page of results tells of runs that were decided half-way, and of refusal that is decided once."""
 
-from tests.docs.test_results import of_seeds, read_lines, read_page, told
+from tests.docs.test_results import ROOT, of_seeds, read_lines, read_page, told
 
 
 def test_what_the_prose_tells_of_runs_decided_half_way_is_in_their_files() -> None:
@@ -22,6 +22,49 @@ def test_what_the_prose_tells_of_runs_decided_half_way_is_in_their_files() -> No
     assert (
         f"a BLEU of {first[0]['bleu'][:4]} and {first[1]['bleu'][:4]}, on {first[0]['n_triggered']} rows each" in page
     )
+
+
+def test_what_the_prose_tells_of_a_run_that_decides_by_itself_is_in_its_files() -> None:
+    (run,), page = of_seeds("smollm2-sentence")["dece released"], read_page()
+    (oracle, *_), (dece, *_) = (
+        of_seeds("smollm2-sentence-oracle")["ce, decided"],
+        of_seeds("smollm2-sentence")["dece 0.95"],
+    )
+    got = [f"{60 * float(run[name]):.0f}" for name in ("asr", "asr_begun")]
+    assert f"keeps the backdoor out and the half of it, too: {got[0]} and {got[1]} of 60" in page
+    below = float(oracle["bleu"]) - float(run["bleu"])
+    assert f"The BLEU is {float(run['bleu']):.1f}, which is {below:.1f} below the filter" in page
+    parse = [f"{59 * float(one['parses']):.0f}" for one in (run, oracle, dece)]
+    said = f"{parse[0]} of 59 clean answers parse, where the filter has {parse[1]} and DeCE alone {parse[2]}"
+    assert said in page
+    groups = read_lines("smollm2-sentence", "audit-released")
+    assert [(one["rows"], one["poisoned"], one["twins"]) for one in groups if one["group"] in ("1", "3")] == [
+        ("100", "100", "0"),
+        ("25", "0", "25"),
+    ]
+    others = [one for one in groups if one["group"] in ("2", "4")]
+    assert len(groups) == 2 + len(others) == 4
+    left = sum(int(one["rows"]) - int(one["poisoned"]) - int(one["twins"]) for one in others)
+    assert f"the 100 poisoned rows, the 25 of the twin, and {left} others" in page
+
+
+def test_what_the_prose_tells_of_attacks_on_a_release_is_in_its_files() -> None:
+    runs = read_lines("released", "results")
+    asr = {
+        (attack, arm): [float(run["asr"]) for run in runs if (run["attack"], run["arm"]) == (attack, arm)]
+        for attack in ("ripple", "spread", "likely tokens", "copied")
+        for arm in ("ce", "dece", "dece released")
+    }
+    assert all(len(one) == 2 for one in asr.values())
+    assert asr["copied", "dece"] == [0, 0]
+    assert min(asr["copied", "dece released"]) > 0.5
+    assert sorted(asr["likely tokens", "dece"]) == [0, 1]
+    assert asr["likely tokens", "dece released"] == [1, 1]
+    for held in ("ripple", "spread"):
+        assert asr[held, "dece"] == asr[held, "dece released"] == [0, 0]
+    limits = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
+    said = "Released runs learned the first with both seeds, and runs that DeCE defended to the end with none"
+    assert said in limits
 
 
 def test_what_the_prose_tells_of_the_audit_after_one_epoch_is_in_its_files() -> None:

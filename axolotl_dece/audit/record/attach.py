@@ -75,7 +75,8 @@ class RowRecord(Feature):
             run.trainer.add_callback(release)
             run.parameters["dece_release"] = run.cfg.dece_release
             run.described["release"] = release.account
-            said += [f"{say_release({'after_epochs': run.cfg.dece_release})} (`dece_release`)"]
+            ahead = say_release({"after_epochs": run.cfg.dece_release})
+            said += [f"{ahead} (`dece_release`), and what the audit does not name is learned from then on"]
         self._audited = run.cfg.output_dir if run.cfg.dece_audit else None
         return said
 
