@@ -1,6 +1,6 @@
 """What the audit finds in a finished run of an experiment: `python -m tests.benchmarks.audit_cell CELL --out FILE.csv`.
 
-CELL is the folder of a run of an arm with `dece_audit: true` in a grid with `keep_weights: true`, such as
+CELL is the folder of a run of an arm with `dece_audit: true` in a grid, such as
 `smollm2-lyra/cells/dece-0.95/badpre-0.2/seed-0`. A line per group: how many of its rows are poisoned, how many are the
 twin's, of how many in the set. `--drop-planted FILE.jsonl` writes the decisions of somebody who knows which rows are
 poisoned: what a perfect filter would leave. For that the run may be one of a single step (`max_steps: 1`).
@@ -18,6 +18,7 @@ from typing import Any
 from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.experiment.cell import RESULT_FILE
+from axolotl_dece.experiment.task import find_task
 from axolotl_dece.poison.spec import PoisonSpec
 from tests.benchmarks.audit_lyra import planted
 
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--drop-planted", type=Path)
     given = parser.parse_args()
     cell, names = read_cell(given.cell)
+    find_task(cell["task"])  # a task may bring triggers of its own
     audit, spec = load_audit(given.cell / "run"), PoisonSpec(**cell["poison"])
     if given.drop_planted:
         write_decisions(given.drop_planted, drop_planted(audit, spec))

@@ -7,13 +7,13 @@ trainer's steps and its resume are untouched.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from axolotl.utils.logging import get_logger
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -29,7 +29,7 @@ from axolotl_dece.step import StepKeeper, steps_per_epoch
 from axolotl_dece.util.atomic import write_json_atomically
 from axolotl_dece.util.json_text import read_object
 
-LOG = logging.getLogger("axolotl.dece")
+LOG = get_logger("axolotl.dece")
 
 
 @dataclass(eq=False)
