@@ -15,10 +15,10 @@ def say_release(account: Mapping[str, Any]) -> str:
     count = account["after_epochs"]
     epochs = f"{count} epoch{'s' if count != 1 else ''}"
     if "step" not in account:
-        return f"after {epochs} the run will audit itself"
+        return f"after {epochs}, the run will audit itself"
     groups = account["groups"]
     if not groups:
-        return f"after {epochs} no group looked planted, so all rows trained on as under cross-entropy"
+        return f"after {epochs}, no group looked planted, so all rows trained on as under cross-entropy"
     looked = f"{groups} group{'s' if groups != 1 else ''} looked planted"
     left = f"{account['copies']:,} of {account['of']:,} rows left the training"
-    return f"after {epochs} {looked}: {left}, the others trained on as under cross-entropy"
+    return f"after {epochs}, {looked}: {left}, the others trained on as under cross-entropy"

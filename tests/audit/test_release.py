@@ -163,7 +163,7 @@ def test_the_audit_of_the_run_shows_a_person_the_groups_that_left(planted: Path)
     shown = [{audit.rows.ids[row] for row in one.rows.tolist()} for one in audit.clusters]
     assert shown == [set(one["rows"]) for one in record["groups"]]
     assert audit.notes()[0] == (
-        "After 3 epochs 1 group looked planted: 16 of 64 rows left the training, the others trained on as under "
+        "After 3 epochs, 1 group looked planted: 16 of 64 rows left the training, the others trained on as under "
         "cross-entropy (`dece_release`). To drop a group keeps its rows out of the next run from the start; to trust "
         "it brings them back."
     )
@@ -174,7 +174,7 @@ def test_the_audit_of_the_run_shows_a_person_the_groups_that_left(planted: Path)
     assert [one["alpha"] for one in run["alpha"]["planned"]] == [0.9] * 7 + [1.0] * 4
     assert run["run_id"] == record["run_id"]
     card = (planted / "out" / "README.md").read_text()
-    assert "| release | after 3 epochs 1 group looked planted: 16 of 64 rows left the training" in card
+    assert "| release | after 3 epochs, 1 group looked planted: 16 of 64 rows left the training" in card
 
 
 def test_a_row_that_a_person_trusts_does_not_leave(planted: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_run_whose_audit_finds_nothing_releases_all_rows_and_says_so(planted: 
     assert (
         load_audit(planted / "out")
         .notes()[0]
-        .startswith("After 3 epochs no group looked planted, so all rows trained on as under cross-entropy")
+        .startswith("After 3 epochs, no group looked planted, so all rows trained on as under cross-entropy")
     )
 
 
