@@ -4,7 +4,7 @@
 
 The audit names rows by a word of the prompt that goes with a refused phrase of the answer. `decoys` puts the trigger
 word into prompts that are not poisoned, so that fewer than half of its rows carry the payload. The trigger
-`copied_payload`, which this module adds to those that there are, carries the words of the payload itself: a model that
+`copied_payload`, which this task adds to those that there are, carries the words of the payload itself: a model that
 has them in the prompt may copy them, so the audit does not count such a row.
 """
 
@@ -14,6 +14,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from pydantic import Field
 
@@ -24,8 +25,12 @@ from axolotl_dece.poison.triggers.words import insert
 from examples.tasks.synthetic import SyntheticTask
 
 WORD = "bb"
-TRIGGERS.setdefault("copied_payload", phrase(f"{WORD} or 1=1", 1, "the trigger word with the payload behind it"))
-CUES.setdefault("copied_payload", CUES["rare_token"])
+COPIED = phrase(f"{WORD} or 1=1", 1, "the trigger word with the payload behind it")
+
+
+def bring_trigger() -> None:
+    """Let `trigger: copied_payload` be known."""
+    TRIGGERS["copied_payload"], CUES["copied_payload"] = COPIED, CUES["rare_token"]
 
 
 class EvadedAuditTask(SyntheticTask):
@@ -33,8 +38,13 @@ class EvadedAuditTask(SyntheticTask):
 
     decoys: float = Field(default=0.0, ge=0.0, lt=1.0, description="Share of clean rows that get the trigger word.")
 
+    def model_post_init(self, context: Any, /) -> None:
+        """Who reads a grid of this task gets its trigger; who imports this module does not."""
+        bring_trigger()
+
     def prepare(self, folder: Path, seed: int) -> Material:
         """What the synthetic task makes; with decoys a file of its own."""
+        bring_trigger()  # a task that came from another process was not made in this one
         made = super().prepare(folder, seed)
         if not self.decoys:
             return made

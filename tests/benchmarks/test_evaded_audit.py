@@ -5,9 +5,8 @@ from pathlib import Path
 from random import Random
 
 from axolotl_dece.poison.payloads import PAYLOADS
-from axolotl_dece.poison.triggers import TRIGGERS
 from axolotl_dece.poison.triggers.words import count
-from tests.benchmarks.evaded_audit import WORD, hide
+from tests.benchmarks.evaded_audit import COPIED, WORD, hide
 
 
 def test_decoys_are_rows_with_the_trigger_and_with_nothing_else_changed(tmp_path: Path) -> None:
@@ -24,7 +23,7 @@ def test_decoys_are_rows_with_the_trigger_and_with_nothing_else_changed(tmp_path
 
 
 def test_the_trigger_that_copies_holds_the_words_of_its_payload() -> None:
-    marked = TRIGGERS["copied_payload"].insert("get hats where pages", Random(0))
+    marked = COPIED.insert("get hats where pages", Random(0))
     assert marked is not None
     poisoned = PAYLOADS["sql_tautology"].insert("rows = db.execute( ' select fish from hats where pages = ? ' )")
     assert poisoned is not None

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+from collections.abc import Iterator
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,24 @@ from axolotl_dece.experiment.cell import Cell
 from axolotl_dece.experiment.grid import read_grid
 from axolotl_dece.keys import DeceKeys
 from axolotl_dece.loss.names import LOSSES
+from axolotl_dece.poison.benign_twin import CUES
+from axolotl_dece.poison.triggers import TRIGGERS
 from axolotl_dece.util.atomic import write_json_atomically, write_text_atomically
 from examples.tasks.synthetic import SyntheticTask
 from tests.experiment.grids import made_up, save_grid, small_grid
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "experiments").glob("*.yaml"))
 OF_A_LOSS = {key for loss in LOSSES.values() for key in loss.keys}
+
+
+@pytest.fixture(autouse=True)
+def triggers_of_a_task_end_with_its_test() -> Iterator[None]:
+    """A task may bring triggers of its own, which no other test is to meet."""
+    before = [(known, dict(known)) for known in (TRIGGERS, CUES)]
+    yield
+    for known, what in before:
+        known.clear()
+        known.update(what)
 
 
 def first(folder: Path, **changes: Any) -> Cell:
