@@ -130,9 +130,10 @@ def test_packed_rows_leave_one_by_one(planted: Path, monkeypatch: pytest.MonkeyP
 
     def watch(self: Release, *args: Any) -> Any:
         before: Counter[int] = Counter()
+        fetch_all = self._fetch
 
         def fetch(*args: Any) -> Any:
-            batches, num_items = self._fetch(*args)
+            batches, num_items = fetch_all(*args)
             before.update(key for batch in batches for key in target_keys(batch).tolist())
             return batches, num_items
 
