@@ -48,11 +48,6 @@ def test_what_the_prose_tells_of_a_run_that_decides_by_itself_is_in_its_files() 
     assert f"the 100 poisoned rows, the 25 of the twin, and {left} others" in page
 
 
-def audited(name: str) -> list[dict[str, str]]:
-    """What the audits of a grid named, a line per group."""
-    return read_lines(name, "audit")
-
-
 def test_what_the_prose_tells_of_attacks_on_a_release_is_in_its_files() -> None:
     runs = read_lines("released", "results")
     asr = {
@@ -67,12 +62,12 @@ def test_what_the_prose_tells_of_attacks_on_a_release_is_in_its_files() -> None:
     assert asr["likely tokens", "dece released"] == [1, 1]
     for held in ("ripple", "spread"):
         assert asr[held, "dece"] == asr[held, "dece released"] == [0, 0]
-    named = {attack: sum(int(one["poisoned"]) for one in audited("released") if one["attack"] == attack)
+    plain, hidden = (read_lines(grid, "audit") for grid in ("released", "released-decoys"))
+    named = {attack: sum(int(one["poisoned"]) for one in plain if one["attack"] == attack)
              for attack in ("ripple", "spread", "likely tokens", "copied")}  # fmt: skip
     assert named == {"ripple": 400, "spread": 400, "likely tokens": 0, "copied": 0}
-    groups = audited("released") + audited("released-decoys")
-    assert all("200" == one["rows"] in (one["poisoned"], one["twins"]) for one in groups)
-    assert [one["poisoned"] for one in audited("released-decoys")] == ["0", "0"]
+    assert all("200" == one["rows"] in (one["poisoned"], one["twins"]) for one in plain + hidden)
+    assert [one["poisoned"] for one in hidden] == ["0", "0"]
     decoys = of_seeds("released-decoys")
     ends = [f"{100 * float(run['asr']):.1f}" for run in decoys["ce"]]
     assert f"cross-entropy itself ends at {ends[0]} and {ends[1]} %, a released run at 0 with both seeds" in read_page()
