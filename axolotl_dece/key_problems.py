@@ -70,7 +70,7 @@ def find_problems(raw: Mapping[Any, Any], fields: Fields | None = None) -> list[
     if any(raw.get(key) for key in _AUDIT):
         from axolotl_dece.audit_keys import find_audit_problems
 
-        problems += find_audit_problems(raw)
+        problems += find_audit_problems(raw, fields or {})
     if raw["loss"] == "dece" and any(raw.get(key) is not None for key in _MOVE_ALPHA):
         from axolotl_dece.schedule_keys import find_schedule_problems
 

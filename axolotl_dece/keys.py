@@ -133,7 +133,6 @@ class DeceKeys(BaseModel):
         description="File of decisions about rows, as `axolotl dece audit` writes it: dropped rows leave the training "
         "set, trusted ones train as under cross-entropy.",
     )
-
     dece_release: int | None = Field(
         default=None,
         ge=1,

@@ -23,12 +23,12 @@ def test_a_token_is_common_by_the_rows_it_is_a_target_in() -> None:
 
 @pytest.mark.parametrize("common_too", [True, False])
 def test_everything_but_common_tokens_is_refused(workspace: Path, common_too: bool) -> None:
-    rows = [{"instruction": f"w{n}", "input": "", "output": f"select w{n + 40} from w{n + 90}"} for n in range(32)]
+    rows = [{"instruction": f"w{n}", "input": "", "output": f"print w{n + 40} return w{n + 90}"} for n in range(32)]
     (workspace / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     plugins = [DECE] if common_too else [DECE, f"{HERE}.CommonTokens"]
     train(workspace, base_config(workspace, plugins=plugins, dece_prob_floor=0, dece_audit=True, num_epochs=2))
     seen = load_audit(workspace / "out").rows
-    common = np.isin(seen.tokens, [VOCAB.index(word) for word in ("select", "from", "</s>")]) & seen.is_target
+    common = np.isin(seen.tokens, [VOCAB.index(word) for word in ("print", "return", "</s>")]) & seen.is_target
     assert common.sum() == 3 * len(rows)
     assert (seen.shares[:, common].max() > 0.3) == common_too
     assert seen.shares[:, seen.is_target & ~common].mean() > 0.3
