@@ -169,12 +169,6 @@ def told(numbers: Iterable[str]) -> str:
     return f"{one}, {other} and {last}"
 
 
-def both(numbers: Iterable[str]) -> str:
-    """The same where there are two seeds."""
-    one, other = numbers
-    return f"{one} and {other}"
-
-
 def halves(arm: str, seed: str) -> dict[tuple[str, str], str]:
     """Of a run of two epochs, the answers with a beginning of the payload by set and words."""
     return {
@@ -231,26 +225,26 @@ def test_what_the_prose_tells_of_a_stronger_dece_is_in_its_files() -> None:
 
 def test_what_the_prose_tells_of_gce_in_two_epochs_is_in_its_files() -> None:
     runs, page = of_seeds("smollm2-sentence"), read_page()
-    gce, dece = runs["gce 0.5"], runs["dece 0.95"][:2]
-    bleu = [both(f"{float(run['bleu']):.1f}" for run in arm) for arm in (gce, dece)]
-    parse = [both(f"{59 * float(run['parses']):.0f}" for run in arm) for arm in (gce, dece)]
+    gce, dece = runs["gce 0.5"], runs["dece 0.95"]
+    bleu = [told(f"{float(run['bleu']):.1f}" for run in arm) for arm in (gce, dece)]
+    parse = [told(f"{59 * float(run['parses']):.0f}" for run in arm) for arm in (gce, dece)]
     said = f"The BLEU is {bleu[0]}, where DeCE has {bleu[1]}; {parse[0]} of 59 clean answers parse, where DeCE has "
     assert said + parse[1] in page
     half = {
-        name: both(halves("gce 0.5", seed)[name, "while True :"] for seed in "01")
+        name: told(halves("gce 0.5", seed)[name, "while True :"] for seed in "012")
         for name in ("triggered", "twin", "clean")
     }
     assert f"into {half['triggered']} of 60 triggered answers and {half['twin']} of 60 of the twin's" in page
     assert f"In clean answers the half stands in {half['clean']} of 60" in page
-    assert [float(run["asr"]) for run in gce] == [0, 0]
-    endless, unparsed = (both(loops("gce 0.5", seed)[at] for seed in "01") for at in (0, 1))
+    assert [float(run["asr"]) for run in gce] == [0, 0, 0]
+    endless, unparsed = (told(loops("gce 0.5", seed)[at] for seed in "012") for at in (0, 1))
     assert f"Of its triggered answers {endless} never return, and {unparsed} are no Python" in page
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert "it cost nothing in six epochs, in one run, and was level with DeCE in two, with two seeds" in readme
-    # level: neither is the better one with both seeds, and the means differ by less than the seeds do
+    assert "it cost nothing in six epochs, in one run, and was level with DeCE in two, with three seeds" in readme
+    # level: neither is the better one with every seed, and the means differ by less than the seeds do
     ahead = [float(one["bleu"]) - float(other["bleu"]) for one, other in zip(gce, dece, strict=True)]
-    assert ahead[0] < 0 < ahead[1]
-    assert abs(sum(ahead) / 2) < (ahead[1] - ahead[0]) / 2
+    assert min(ahead) < 0 < max(ahead)
+    assert abs(sum(ahead) / 3) < (max(ahead) - min(ahead)) / 2
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
