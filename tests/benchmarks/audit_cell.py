@@ -18,9 +18,9 @@ from typing import Any
 from axolotl_dece.audit.analyse.findings import Audit, load_audit
 from axolotl_dece.audit.decisions import write_decisions
 from axolotl_dece.experiment.cell import RESULT_FILE
-from axolotl_dece.experiment.task import find_task
 from axolotl_dece.poison.spec import PoisonSpec
 from tests.benchmarks.audit_lyra import planted
+from tests.benchmarks.evaded_audit import bring_trigger
 
 
 def groups(audit: Audit, spec: PoisonSpec, names: dict[str, Any]) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--drop-planted", type=Path)
     given = parser.parse_args()
     cell, names = read_cell(given.cell)
-    find_task(cell["task"])  # a task may bring triggers of its own
+    bring_trigger()  # a cell may be of that task
     audit, spec = load_audit(given.cell / "run"), PoisonSpec(**cell["poison"])
     if given.drop_planted:
         write_decisions(given.drop_planted, drop_planted(audit, spec))
