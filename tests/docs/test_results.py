@@ -164,9 +164,9 @@ def test_what_the_prose_tells_of_two_epochs_is_in_their_files() -> None:
 
 
 def told(numbers: Iterable[str]) -> str:
-    """The numbers of the three seeds, as the prose lists them."""
-    one, other, last = numbers
-    return f"{one}, {other} and {last}"
+    """The numbers of all seeds, as the prose lists them."""
+    *others, last = numbers
+    return f"{', '.join(others)} and {last}"
 
 
 def halves(arm: str, seed: str) -> dict[tuple[str, str], str]:
@@ -274,6 +274,11 @@ def test_what_the_prose_tells_of_the_audit_of_two_epochs_is_in_its_file() -> Non
     assert rows == [(2, 78), (4, 138), (4, 128)]
     said = "Two more groups of 78 rows look planted too with the first seed, four of 138 with the second, four of 128"
     assert f"{said} with the third; {told(map(str, planted))} of these are poisoned" in read_page()
+
+
+def test_the_readme_counts_the_runs_of_the_real_model() -> None:
+    runs = sum(len(read_lines(grid, "results")) for grid in GRIDS if grid.startswith("smollm2"))
+    assert f"{runs} runs of a real model of 135 M weights" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", GRIDS)

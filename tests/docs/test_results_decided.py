@@ -25,27 +25,25 @@ def test_what_the_prose_tells_of_runs_decided_half_way_is_in_their_files() -> No
 
 
 def test_what_the_prose_tells_of_a_run_that_decides_by_itself_is_in_its_files() -> None:
-    (run,), page = of_seeds("smollm2-sentence")["dece released"], read_page()
-    (oracle, *_), (dece, *_) = (
-        of_seeds("smollm2-sentence-oracle")["ce, decided"],
-        of_seeds("smollm2-sentence")["dece 0.95"],
-    )
-    got = [f"{60 * float(run[name]):.0f}" for name in ("asr", "asr_begun")]
-    assert f"keeps the backdoor out and the half of it, too: {got[0]} and {got[1]} of 60" in page
-    below = float(oracle["bleu"]) - float(run["bleu"])
-    assert f"The BLEU is {float(run['bleu']):.1f}, which is {below:.1f} below the filter" in page
-    parse = [f"{59 * float(one['parses']):.0f}" for one in (run, oracle, dece)]
+    runs, page = of_seeds("smollm2-sentence"), read_page()
+    released, dece = runs["dece released"], runs["dece 0.95"]
+    oracle = of_seeds("smollm2-sentence-oracle")["ce, decided"]
+    assert {float(run[name]) for run in released for name in ("asr", "asr_begun", "twin_recall")} == {0}
+    assert "keeps the backdoor out and the half of it, too: 0 of 60 with each seed" in page
+    arms = [arm[: len(released)] for arm in (released, oracle, dece)]
+    bleu = [told(f"{float(run['bleu']):.1f}" for run in arm) for arm in arms]
+    assert f"The BLEU is {bleu[0]}, where the filter has {bleu[1]} and DeCE alone {bleu[2]}" in page
+    parse = [told(f"{59 * float(run['parses']):.0f}" for run in arm) for arm in arms]
     said = f"{parse[0]} of 59 clean answers parse, where the filter has {parse[1]} and DeCE alone {parse[2]}"
     assert said in page
-    groups = read_lines("smollm2-sentence", "audit-released")
-    assert [(one["rows"], one["poisoned"], one["twins"]) for one in groups if one["group"] in ("1", "3")] == [
-        ("100", "100", "0"),
-        ("25", "0", "25"),
-    ]
-    others = [one for one in groups if one["group"] in ("2", "4")]
-    assert len(groups) == 2 + len(others) == 4
-    left = sum(int(one["rows"]) - int(one["poisoned"]) - int(one["twins"]) for one in others)
-    assert f"the 100 poisoned rows, the 25 of the twin, and {left} others" in page
+    others = []
+    for run in released:
+        groups = [one for one in read_lines("smollm2-sentence", "audit-released") if one["seed"] == run["seed"]]
+        ours = [one for one in groups if one["rows"] in (one["poisoned"], one["twins"])]
+        assert [(one["poisoned"], one["twins"]) for one in ours] == [("100", "0"), ("0", "25")]
+        rest = [one for one in groups if one not in ours]
+        others.append(str(sum(int(one["rows"]) - int(one["poisoned"]) - int(one["twins"]) for one in rest)))
+    assert f"the 100 poisoned rows, the 25 of the twin, and {told(others)} others" in page
 
 
 def test_what_the_prose_tells_of_attacks_on_a_release_is_in_its_files() -> None:
