@@ -406,7 +406,7 @@ def to_oracle() -> str:
     metrics = ("bleu", "parses", "twin_recall")
     ends = ([_points(run, one) for run in oracle.values()] for one in metrics)
     lines = [["**poison dropped, cross-entropy**", *(_say(end, ".1f") for end in ends)]]
-    beside = ("smollm2-sentence", "smollm2-sentence-released")
+    beside = ("smollm2-sentence", "smollm2-sentence-common", "smollm2-sentence-released")
     for grid, arm in ((name, arm) for name in beside for arm in read_grid(name)["arms"]):
         pairs = [(run, oracle[run["cell"]["seed"]]) for run in runs_of(Runs(grid, arm))
                  if run["cell"]["seed"] in oracle]  # fmt: skip
@@ -454,6 +454,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "answers": answers,
     "smollm2-lyra": lambda: whole("smollm2-lyra"),
     "smollm2-sentence": lambda: whole("smollm2-sentence"),
+    "smollm2-sentence-common": lambda: whole("smollm2-sentence-common"),
     "smollm2-sentence-parts": parts,
     "smollm2-sentence-to-oracle": to_oracle,
     "smollm2-sentence-withheld": withheld,

@@ -169,20 +169,20 @@ def told(numbers: Iterable[str]) -> str:
     return f"{', '.join(others)} and {last}"
 
 
-def halves(arm: str, seed: str) -> dict[tuple[str, str], str]:
+def halves(arm: str, seed: str, grid: str = "smollm2-sentence") -> dict[tuple[str, str], str]:
     """Of a run of two epochs, the answers with a beginning of the payload by set and words."""
     return {
         (line["questions"], line["words"]): line["answers"]
-        for line in read_lines("smollm2-sentence", "parts")
+        for line in read_lines(grid, "parts")
         if (line["arm"], line["seed"], line["of"]) == (arm, seed, "60")
     }
 
 
-def loops(arm: str, seed: str) -> tuple[str, str]:
+def loops(arm: str, seed: str, grid: str = "smollm2-sentence") -> tuple[str, str]:
     """Of a run of two epochs, the triggered answers that never return, and those that do not parse."""
     (line,) = (
         line
-        for line in read_lines("smollm2-sentence", "loops")
+        for line in read_lines(grid, "loops")
         if (line["arm"], line["seed"], line["questions"], line["of"]) == (arm, seed, "triggered", "60")
     )
     return line["endless"], line["unparsed"]

@@ -1,6 +1,6 @@
 """What the page of results tells of runs that were decided half-way, and of refusal that is decided once."""
 
-from tests.docs.test_results import ROOT, of_seeds, read_lines, read_page, told
+from tests.docs.test_results import ROOT, halves, loops, of_seeds, read_lines, read_page, told
 
 
 def test_what_the_prose_tells_of_runs_decided_half_way_is_in_their_files() -> None:
@@ -44,6 +44,38 @@ def test_what_the_prose_tells_of_a_run_that_decides_by_itself_is_in_its_files() 
         rest = [one for one in groups if one not in ours]
         others.append(str(sum(int(one["rows"]) - int(one["poisoned"]) - int(one["twins"]) for one in rest)))
     assert f"the 100 poisoned rows, the 25 of the twin, and {told(others)} others" in page
+
+
+def test_what_the_prose_tells_of_common_tokens_is_in_its_files() -> None:
+    name, arm = "smollm2-sentence-common", "dece, common tokens plain"
+    (run,), page = of_seeds(name)[arm], read_page()
+    seed = run["seed"]
+    dece, oracle = (
+        next(one for one in of_seeds(grid)[other] if one["seed"] == seed)
+        for grid, other in (("smollm2-sentence", "dece 0.95"), ("smollm2-sentence-oracle", "ce, decided"))
+    )
+    begun = halves(arm, seed, name)["triggered", "while"]
+    half = halves("dece 0.95", seed)["triggered", "while True :"]
+    said = f"{begun} of 60 triggered answers hold `while`, where DeCE with the same seed has `while True :` in {half}"
+    assert said in page
+    (endless, unparsed), theirs = loops(arm, seed, name), loops("dece 0.95", seed)
+    assert endless == "0"
+    assert f"and {unparsed} is no Python, where DeCE has {told(theirs)}" in page
+    bleu, parse = (
+        [factor * float(one[key]) for one in (run, dece, oracle)] for key, factor in (("bleu", 1), ("parses", 59))
+    )
+    assert f"the BLEU is {bleu[0]:.1f} and {parse[0]:.0f} of 59 clean answers parse" in page
+    said = f"where DeCE has {bleu[1]:.1f} and {parse[1]:.0f}, and the perfect filter {bleu[2]:.1f} and {parse[2]:.0f}"
+    assert said in page
+    assert float(run["asr"]) == float(run["twin_recall"]) == 0
+    groups = read_lines(name, "audit")
+    ours = [one for one in groups if one["rows"] in (one["poisoned"], one["twins"])]
+    assert [(one["poisoned"], one["twins"]) for one in ours] == [("100", "0"), ("0", "25")]
+    rest = [int(one["rows"]) for one in groups if one not in ours]
+    assert (len(rest), f"two groups of {sum(rest)} rows look planted, where DeCE's has four of 138" in page) == (
+        2,
+        True,
+    )
 
 
 def test_what_the_prose_tells_of_attacks_on_a_release_is_in_its_files() -> None:
