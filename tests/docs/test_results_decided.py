@@ -72,10 +72,8 @@ def test_what_the_prose_tells_of_common_tokens_is_in_its_files() -> None:
     ours = [one for one in groups if one["rows"] in (one["poisoned"], one["twins"])]
     assert [(one["poisoned"], one["twins"]) for one in ours] == [("100", "0"), ("0", "25")]
     rest = [int(one["rows"]) for one in groups if one not in ours]
-    assert (len(rest), f"two groups of {sum(rest)} rows look planted, where DeCE's has four of 138" in page) == (
-        2,
-        True,
-    )
+    assert len(rest) == 2
+    assert f"two groups of {sum(rest)} rows look planted, where DeCE's has four of 138" in page
 
 
 def test_what_the_prose_tells_of_attacks_on_a_release_is_in_its_files() -> None:
