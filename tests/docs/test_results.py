@@ -16,7 +16,9 @@ PAGE, DATA = ROOT / "docs" / "results.md", ROOT / "docs" / "results"
 MAKE = runpy.run_path(str(ROOT / "docs" / "make_results.py"))
 GRIDS = sorted(folder.name for folder in DATA.iterdir())
 # take days; the page says how many runs are finished
-UNFINISHED = {"smollm2-lyra", "smollm2-sentence", "smollm2-sentence-oracle", "smollm2-sentence-first"}
+UNFINISHED = {
+    f"smollm2-{name}" for name in ("lyra", "sentence", "sentence-common", "sentence-oracle", "sentence-first")
+}
 
 
 def read_lines(grid: str, name: str) -> list[dict[str, str]]:
