@@ -36,13 +36,16 @@ def test_what_the_prose_tells_of_a_run_that_decides_by_itself_is_in_its_files() 
     parse = [told(f"{59 * float(run['parses']):.0f}" for run in arm) for arm in arms]
     said = f"{parse[0]} of 59 clean answers parse, where the filter has {parse[1]} and DeCE alone {parse[2]}"
     assert said in page
-    others = []
+    others, counts = [], []
     for run in released:
         groups = [one for one in read_lines("smollm2-sentence", "audit-released") if one["seed"] == run["seed"]]
         ours = [one for one in groups if one["rows"] in (one["poisoned"], one["twins"])]
-        assert [(one["poisoned"], one["twins"]) for one in ours] == [("100", "0"), ("0", "25")]
+        found = [tuple(one[key] for key in ("group", "rows", "poisoned", "twins")) for one in ours]
+        assert found == [("1", "100", "100", "0"), ("3", "25", "0", "25")]
         rest = [one for one in groups if one not in ours]
         others.append(str(sum(int(one["rows"]) - int(one["poisoned"]) - int(one["twins"]) for one in rest)))
+        counts.append(len(groups))
+    assert counts == [4, 7, 5]
     assert f"the 100 poisoned rows, the 25 of the twin, and {told(others)} others" in page
 
 
